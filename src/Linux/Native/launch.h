@@ -1,0 +1,3 @@
+#ifndef KATALIKE_LAUNCH_H
+#define KATALIKE_LAUNCH_H
+#endif

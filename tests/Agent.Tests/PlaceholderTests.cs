@@ -1,0 +1,1 @@
+namespace KataLike.Agent.Tests;

@@ -1,0 +1,1 @@
+namespace KataLike.Runtime.Tests;
