@@ -60,6 +60,17 @@ public static unsafe class Files
         return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size);
     }
 
+    /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
+    public static int Read(FileDescriptor descriptor, Span<byte> buffer) =>
+        Checked(TryRead(descriptor, buffer), "read");
+
+    /// <summary>Writes some of the buffer and says how much.</summary>
+    public static int Write(FileDescriptor descriptor, ReadOnlySpan<byte> buffer) =>
+        Checked(TryWrite(descriptor, buffer), "write");
+
+    private static int Checked(nint result, string call) =>
+        result >= 0 ? (int)result : throw new LinuxException((Errno)(-result), call);
+
     public static nint TryRead(FileDescriptor descriptor, Span<byte> buffer)
     {
         fixed (byte* pointer = buffer)
