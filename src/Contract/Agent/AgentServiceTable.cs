@@ -1,0 +1,26 @@
+using KataLike.Contract.Ttrpc;
+
+namespace KataLike.Contract.Agent;
+
+/// <summary>Registers an <see cref="IAgent"/> with a <see cref="TtrpcServer"/>.</summary>
+public static class AgentServiceTable
+{
+    public const string ServiceName = "katalike.agent.v1.Agent";
+
+    public static TtrpcService For(IAgent agent) => new TtrpcService(ServiceName)
+        .Method("SetUpSandbox", SetUpSandboxRequest.Parser, agent.SetUpSandbox)
+        .Method("CreateContainer", CreateContainerRequest.Parser, agent.CreateContainer)
+        .Method("StartContainer", StartContainerRequest.Parser, agent.StartContainer)
+        .Method("Exec", ExecRequest.Parser, agent.Exec)
+        .Method("Delete", DeleteRequest.Parser, agent.Delete)
+        .Method("Signal", SignalRequest.Parser, agent.Signal)
+        .Method("Wait", WaitRequest.Parser, agent.Wait)
+        .Method("Resize", ResizeRequest.Parser, agent.Resize)
+        .Method("Processes", ProcessesRequest.Parser, agent.Processes)
+        .Method("Pause", PauseRequest.Parser, agent.Pause)
+        .Method("Resume", ResumeRequest.Parser, agent.Resume)
+        .Method("Update", UpdateRequest.Parser, agent.Update)
+        .Method("Stats", StatsRequest.Parser, agent.Stats)
+        .Method("NextEvent", NextEventRequest.Parser, agent.NextEvent)
+        .Method("Shutdown", ShutdownRequest.Parser, agent.Shutdown);
+}

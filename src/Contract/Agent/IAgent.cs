@@ -1,0 +1,47 @@
+using KataLike.Contract.Ttrpc;
+
+namespace KataLike.Contract.Agent;
+
+/// <summary>What the agent in the guest serves. A <see cref="TtrpcException"/> gives the status that the host sees.</summary>
+public interface IAgent
+{
+    /// <summary>First call on every connection. Gives the sandbox its name, its shares, the time and entropy.</summary>
+    Task<SetUpSandboxResponse> SetUpSandbox(SetUpSandboxRequest request, TtrpcContext context);
+
+    /// <summary>Makes a container from its unmodified config.json and parks its first process before execve.</summary>
+    Task<CreateContainerResponse> CreateContainer(CreateContainerRequest request, TtrpcContext context);
+
+    /// <summary>Opens the start gate; answers once execve has succeeded, or with its error.</summary>
+    Task<StartContainerResponse> StartContainer(StartContainerRequest request, TtrpcContext context);
+
+    /// <summary>Starts one more process in a running container; answers once execve has succeeded, or with its error.</summary>
+    Task<ExecResponse> Exec(ExecRequest request, TtrpcContext context);
+
+    /// <summary>Frees a stopped container, or a stopped exec.</summary>
+    Task<DeleteResponse> Delete(DeleteRequest request, TtrpcContext context);
+
+    Task<SignalResponse> Signal(SignalRequest request, TtrpcContext context);
+
+    /// <summary>Answers when the process has ended and what it had written has been handed to its streams.</summary>
+    Task<WaitResponse> Wait(WaitRequest request, TtrpcContext context);
+
+    Task<ResizeResponse> Resize(ResizeRequest request, TtrpcContext context);
+
+    /// <summary>The processes of a container as the guest's /proc tells them.</summary>
+    Task<ProcessesResponse> Processes(ProcessesRequest request, TtrpcContext context);
+
+    Task<PauseResponse> Pause(PauseRequest request, TtrpcContext context);
+
+    Task<ResumeResponse> Resume(ResumeRequest request, TtrpcContext context);
+
+    /// <summary>Applies linux.resources, as JSON bytes of the specification.</summary>
+    Task<UpdateResponse> Update(UpdateRequest request, TtrpcContext context);
+
+    Task<StatsResponse> Stats(StatsRequest request, TtrpcContext context);
+
+    /// <summary>Answers with the next event; one call is outstanding at a time.</summary>
+    Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context);
+
+    /// <summary>Kills what runs, syncs, and powers the machine off after answering.</summary>
+    Task<ShutdownResponse> Shutdown(ShutdownRequest request, TtrpcContext context);
+}

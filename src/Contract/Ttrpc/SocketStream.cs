@@ -1,0 +1,54 @@
+using System.Net.Sockets;
+
+namespace KataLike.Contract.Ttrpc;
+
+/// <summary>A connected stream socket of any family as a <see cref="Stream"/>; owns the socket.</summary>
+/// <remarks>NetworkStream refuses sockets whose family .NET does not know, such as AF_VSOCK: it takes them for unconnected.</remarks>
+public sealed class SocketStream(Socket socket) : Stream
+{
+    public override bool CanRead => true;
+
+    public override bool CanWrite => true;
+
+    public override bool CanSeek => false;
+
+    public override long Length => throw new NotSupportedException();
+
+    public override long Position
+    {
+        get => throw new NotSupportedException();
+        set => throw new NotSupportedException();
+    }
+
+    public override int Read(byte[] buffer, int offset, int count) => socket.Receive(buffer.AsSpan(offset, count));
+
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        socket.ReceiveAsync(buffer, SocketFlags.None, cancellationToken);
+
+    public override void Write(byte[] buffer, int offset, int count)
+    {
+        for (var rest = buffer.AsSpan(offset, count); rest.Length > 0;)
+            rest = rest[socket.Send(rest)..];
+    }
+
+    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        while (buffer.Length > 0)
+            buffer = buffer[await socket.SendAsync(buffer, SocketFlags.None, cancellationToken)..];
+    }
+
+    public override void Flush()
+    {
+    }
+
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+            socket.Dispose();
+        base.Dispose(disposing);
+    }
+}
