@@ -1,0 +1,70 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace KataLike.Linux;
+
+/// <summary>A shared, writable mapping of a descriptor's first bytes; unmapped when disposed.</summary>
+public sealed unsafe class MappedMemory : SafeHandle
+{
+    private MappedMemory(nint address, ulong length) : base(-1, ownsHandle: true)
+    {
+        SetHandle(address);
+        Length = length;
+    }
+
+    public override bool IsInvalid => handle == -1;
+
+    public ulong Length { get; }
+
+    public byte* Pointer => (byte*)handle;
+
+    /// <summary>Maps the first <paramref name="length"/> bytes, which the file must have: beyond its end is SIGBUS.</summary>
+    public static MappedMemory Share(FileDescriptor descriptor, ulong length)
+    {
+        var address = Libc.mmap(
+            0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED | Libc.MAP_NORESERVE,
+            descriptor.Number, 0);
+        if (address == -1)
+            throw new LinuxException(Libc.LastError, "mmap", $"{length} bytes");
+        return new MappedMemory(address, length);
+    }
+
+    protected override bool ReleaseHandle() => Libc.munmap(handle, (nuint)Length) == 0;
+}
+
+/// <summary>Memory files.</summary>
+public static unsafe class Memory
+{
+    /// <summary>An unnamed file in memory of a size in bytes.</summary>
+    public static FileDescriptor CreateFile(string name, ulong size)
+    {
+        fixed (byte* pointer = Encoding.UTF8.GetBytes(name + '\0'))
+        {
+            var descriptor = new FileDescriptor(
+                Libc.Check(Libc.memfd_create(pointer, Libc.MFD_CLOEXEC), "memfd_create", name));
+            if (Libc.ftruncate(descriptor.Number, (long)size) == 0)
+                return descriptor;
+            var error = Libc.LastError;
+            descriptor.Dispose();
+            throw new LinuxException(error, "ftruncate", name);
+        }
+    }
+}
+
+internal static unsafe partial class Libc
+{
+    internal const uint MFD_CLOEXEC = 1;
+    internal const int PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_NORESERVE = 0x4000;
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int memfd_create(byte* name, uint flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int ftruncate(int fd, long length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint mmap(nint address, nuint length, int protection, int flags, int fd, long offset);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int munmap(nint address, nuint length);
+}
