@@ -16,6 +16,8 @@ public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint Devic
 
     public bool IsCharacterDevice => (Mode & Libc.S_IFMT) == Libc.S_IFCHR;
 
+    public bool IsDirectory => (Mode & Libc.S_IFMT) == Libc.S_IFDIR;
+
     public bool IsRegular => (Mode & Libc.S_IFMT) == Libc.S_IFREG;
 }
 
@@ -59,6 +61,15 @@ public static unsafe class Files
             Libc.statx(descriptor.Number, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &buffer), "statx");
         return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size);
     }
+
+    /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
+    public static int Read(FileDescriptor file, Span<byte> buffer) => Checked(TryRead(file, buffer), "read");
+
+    /// <summary>Writes some of the buffer and says how much.</summary>
+    public static int Write(FileDescriptor file, ReadOnlySpan<byte> buffer) => Checked(TryWrite(file, buffer), "write");
+
+    private static int Checked(nint result, string call) =>
+        result >= 0 ? (int)result : throw new LinuxException((Errno)(-result), call);
 
     public static nint TryRead(FileDescriptor descriptor, Span<byte> buffer)
     {
@@ -111,7 +122,7 @@ internal static unsafe partial class Libc
     internal const int O_CREAT = 0x40, O_EXCL = 0x80, O_NOCTTY = 0x100, O_TRUNC = 0x200, O_APPEND = 0x400;
     internal const int O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
     internal const int O_PATH = 0x200000;
-    internal const uint S_IFMT = 0xf000, S_IFSOCK = 0xc000, S_IFREG = 0x8000, S_IFCHR = 0x2000, S_IFIFO = 0x1000;
+    internal const uint S_IFMT = 0xf000, S_IFSOCK = 0xc000, S_IFREG = 0x8000, S_IFDIR = 0x4000, S_IFCHR = 0x2000, S_IFIFO = 0x1000;
     internal const uint STATX_BASIC_STATS = 0x7ff;
 
     /// <summary>struct statx; only the fields that are read here.</summary>
