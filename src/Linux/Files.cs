@@ -62,11 +62,14 @@ public static unsafe class Files
 
     /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
     public static int Read(FileDescriptor descriptor, Span<byte> buffer) =>
-        (int)Checked(TryRead(descriptor, buffer), "read");
+        Checked(TryRead(descriptor, buffer), "read");
 
     /// <summary>Writes some of the buffer and says how much.</summary>
     public static int Write(FileDescriptor descriptor, ReadOnlySpan<byte> buffer) =>
-        (int)Checked(TryWrite(descriptor, buffer), "write");
+        Checked(TryWrite(descriptor, buffer), "write");
+
+    private static int Checked(nint result, string call) =>
+        result >= 0 ? (int)result : throw new LinuxException((Errno)(-result), call);
 
     public static nint TryRead(FileDescriptor descriptor, Span<byte> buffer)
     {
@@ -111,9 +114,6 @@ public static unsafe class Files
             return result < 0 ? -(nint)Libc.LastError : result;
         }
     }
-
-    private static nint Checked(nint result, string call) =>
-        result >= 0 ? result : throw new LinuxException((Errno)(-result), call);
 }
 
 internal static unsafe partial class Libc
