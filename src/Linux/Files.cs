@@ -63,10 +63,12 @@ public static unsafe class Files
     }
 
     /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
-    public static int Read(FileDescriptor file, Span<byte> buffer) => Checked(TryRead(file, buffer), "read");
+    public static int Read(FileDescriptor descriptor, Span<byte> buffer) =>
+        Checked(TryRead(descriptor, buffer), "read");
 
     /// <summary>Writes some of the buffer and says how much.</summary>
-    public static int Write(FileDescriptor file, ReadOnlySpan<byte> buffer) => Checked(TryWrite(file, buffer), "write");
+    public static int Write(FileDescriptor descriptor, ReadOnlySpan<byte> buffer) =>
+        Checked(TryWrite(descriptor, buffer), "write");
 
     private static int Checked(nint result, string call) =>
         result >= 0 ? (int)result : throw new LinuxException((Errno)(-result), call);

@@ -51,7 +51,7 @@ public sealed unsafe partial class LaunchPlan
         var all = descriptors.ToList();
         foreach (var stream in Enumerable.Range(0, 3).Where(number => !descriptors.Any(given => given.Number == number)))
         {
-            _null ??= Files.Open("/dev/null", OpenFlags.ReadWrite);
+            _null ??= Files.Open("/dev/null", Files.ReadWrite);
             all.Add((_null, stream));
         }
         // First all out of the way, then each to its place: a source may have the number that another one gets.

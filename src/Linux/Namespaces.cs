@@ -50,7 +50,7 @@ public static class NamespaceFiles
     /// <exception cref="LinuxException">ENOENT: the process has ended.</exception>
     public static FileDescriptor Of(int pid, Namespaces kind) => Open($"/proc/{pid}/ns/{FileName(kind)}");
 
-    private static FileDescriptor Open(string path) => Files.Open(path, OpenFlags.ReadOnly);
+    private static FileDescriptor Open(string path) => Files.Open(path, Files.ReadOnly);
 
     private static string FileName(Namespaces kind) => kind switch
     {
