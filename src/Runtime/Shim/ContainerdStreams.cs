@@ -1,5 +1,6 @@
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Shim;
 

@@ -1,6 +1,7 @@
 using System.Reflection;
 using Google.Protobuf;
 using KataLike.Contract.Containerd.Bootstrap;
+using KataLike.Runtime.Sandboxes;
 using Microsoft.Win32.SafeHandles;
 
 namespace KataLike.Runtime.Shim;

@@ -1,5 +1,6 @@
 using System.Text;
 using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Shim;
 
