@@ -66,18 +66,23 @@ internal static class OciJson
         const string conversion = "could not be converted to ";
         int type = message.IndexOf(conversion, StringComparison.Ordinal);
         if (type >= 0)
-            return new OciException(path, Expected(message[(type + conversion.Length)..]), e);
-        return new OciException(path, e.LineNumber is { } line ? $"{message.TrimEnd('.')} (line {line + 1})" : message, e);
+            return new OciException(path, Expected(message[(type + conversion.Length)..], e.InnerException), e);
+        // An inner JsonException is the reader's: not JSON at all, so the line helps more than the path.
+        return new OciException(
+            path, e.InnerException is JsonException ? $"{message.TrimEnd('.')} (line {e.LineNumber + 1})" : message, e);
     }
 
-    private static string Expected(string type) =>
-        type.Contains("IReadOnlyList", StringComparison.Ordinal) ? "must be an array"
-        : type.Contains("KataLike", StringComparison.Ordinal) || type.Contains("Dictionary", StringComparison.Ordinal)
-            ? "must be an object"
-        : type.Contains("Boolean", StringComparison.Ordinal) ? "must be true or false"
-        : type.Contains("Int", StringComparison.Ordinal) ? "must be a whole number within its range"
-        : type.Contains("DateTime", StringComparison.Ordinal) ? "must be a time"
-        : "must be a string";
+    private static string Expected(string type, Exception? cause)
+    {
+        // For values, only the cause tells what was due: the type is that of the object around them.
+        if (cause is not null)
+        {
+            return cause.Message.Contains("boolean", StringComparison.Ordinal) ? "must be true or false"
+                : cause.Message.Contains("DateTime", StringComparison.Ordinal) ? "must be a time"
+                : "must be a whole number within its range";
+        }
+        return type.Contains("IReadOnlyList", StringComparison.Ordinal) ? "must be an array" : "must be an object";
+    }
 }
 
 /// <summary>Strings of the specification reach system calls: none may hold a NUL, and none is null.</summary>
