@@ -54,7 +54,8 @@ public sealed class SpecParseTests
     [InlineData("mounts/2", "null", "$.mounts[2]: must be an object")]
     [InlineData("hooks", "{\"poststop\":[{\"path\":\"a\"}]}", "$.hooks.poststop[0].path: a must be an absolute path")]
     [InlineData("hooks", "{\"prestart\":[{\"path\":\"/a\",\"timeout\":0}]}", "$.hooks.prestart[0].timeout: must be greater than zero")]
-    [InlineData("annotations", "{\"a\":null}", "$.annotations.a: must be a string")]
+    [InlineData("annotations", "{\"a\\u0000\":\"b\"}", "$.annotations: must not have a key with a NUL character")]
+    [InlineData("annotations", "{\"a\":null}", "$.annotations['a']: must be a string")]
     [InlineData("linux/namespaces/0/type", "\"pids\"", "$.linux.namespaces[0].type: unknown value pids")]
     [InlineData("linux/namespaces/1/type", "\"pid\"", "$.linux.namespaces[1].type: namespace pid is given twice")]
     [InlineData("linux/namespaces/1/path", "\"net\"", "$.linux.namespaces[1].path: net must be an absolute path")]
@@ -82,6 +83,9 @@ public sealed class SpecParseTests
     [InlineData("mounts/0/destination", "\"proc\"")]
     [InlineData("mounts", "null")]
     [InlineData("mounts", null)]
+    [InlineData("hostname", "null")]
+    [InlineData("process/user", "null")]
+    [InlineData("annotations", "{\"ä b\":\"\"}")]
     [InlineData("linux/resources/memory", "{\"limit\":-1,\"swap\":9223372036854775807}")]
     [InlineData("process/rlimits", "[{\"type\":\"RLIMIT_CORE\",\"hard\":18446744073709551615,\"soft\":0}]")]
     [InlineData("ociVersion", "\"1.3.0\"")]
@@ -104,7 +108,7 @@ public sealed class SpecParseTests
     public void SyntaxErrorTellsTheLine()
     {
         var error = Assert.Throws<OciException>(() => Spec.Parse("{\n\"process\": {\n\"args\": [sh]\n}}"u8));
-        Assert.Equal("$.process.args[0]", error.Path);
+        Assert.Equal("$", error.Path);
         Assert.EndsWith("(line 3)", error.Message);
         Assert.DoesNotContain('\n', error.Message);
     }
@@ -122,6 +126,19 @@ public sealed class SpecParseTests
         byte[] large = new byte[(16 << 20) + 1];
         Assert.Equal(
             "$: 16777217 bytes exceed the limit of 16777216", Assert.Throws<OciException>(() => Spec.Parse(large)).Message);
+    }
+
+    [Theory]
+    [InlineData("""{"cwd":"\ud800"}""", "$.cwd: holds half of a surrogate pair")]
+    [InlineData("""{"cwd":"/","args":["\udc00"]}""", "$.args[0]: holds half of a surrogate pair")]
+    public void HalvesOfSurrogatePairsAreRefused(string json, string message) => Assert.Equal(
+        message, Assert.Throws<OciException>(() => ProcessSpec.Parse(Encoding.UTF8.GetBytes(json))).Message);
+
+    [Fact]
+    public void KeyWithHalfOfASurrogatePairIsRefused()
+    {
+        var error = Assert.Throws<OciException>(() => Resources.Parse("""{"unified":{"\ud800":"1"}}"""u8));
+        Assert.Equal("$.unified: has a key with half of a surrogate pair", error.Message);
     }
 
     [Fact]
