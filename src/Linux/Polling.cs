@@ -81,15 +81,17 @@ public static unsafe class Polling
 
     public static void Clear(FileDescriptor counter) => Files.TryRead(counter, stackalloc byte[8]);
 
-    /// <summary>Waits until one of the two descriptors has an event; says what each has.</summary>
+    /// <summary>
+    /// Waits until one of the two descriptors has an event, or the timeout in ms (-1: none) is over; says what each has.
+    /// </summary>
     public static (PollEvents First, PollEvents Second) WaitAny(
-        FileDescriptor first, PollEvents wanted, FileDescriptor second, PollEvents alsoWanted)
+        FileDescriptor first, PollEvents wanted, FileDescriptor second, PollEvents alsoWanted, int timeout = -1)
     {
         var entries = stackalloc Libc.PollEntry[2];
         entries[0] = new Libc.PollEntry { fd = first.Number, events = (short)wanted };
         entries[1] = new Libc.PollEntry { fd = second.Number, events = (short)alsoWanted };
         int result;
-        do result = Libc.poll(entries, 2, -1);
+        do result = Libc.poll(entries, 2, timeout);
         while (result < 0 && Libc.LastError == Errno.EINTR);
         Libc.Check(result, "poll");
         return ((PollEvents)(ushort)entries[0].revents, (PollEvents)(ushort)entries[1].revents);

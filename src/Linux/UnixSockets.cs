@@ -100,6 +100,15 @@ public static unsafe class UnixSockets
         }
     }
 
+    /// <inheritdoc cref="TrySend(FileDescriptor,ReadOnlySpan{IoVector},ReadOnlySpan{FileDescriptor},bool)"/>
+    public static nint TrySend(
+        FileDescriptor socket, ReadOnlySpan<byte> bytes, ReadOnlySpan<FileDescriptor> descriptors = default,
+        bool wait = false)
+    {
+        fixed (byte* pointer = bytes)
+            return TrySend(socket, [new IoVector((nint)pointer, bytes.Length)], descriptors, wait);
+    }
+
     /// <summary>Receives bytes without waiting. A count (0 at the end), or the negated errno.</summary>
     public static nint TryReceive(FileDescriptor socket, ReadOnlySpan<IoVector> vectors)
     {

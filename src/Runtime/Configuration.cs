@@ -1,0 +1,85 @@
+namespace KataLike.Runtime;
+
+internal enum AcceleratorChoice { Auto, Kvm, Tcg }
+
+internal enum MachineType { Q35, Microvm }
+
+/// <summary>
+/// What an administrator may change. Every key has a default here, so that the file is needed for the exceptions
+/// only: <c>/etc/katalike/config.toml</c>, or the file that <c>--config</c> names.
+/// </summary>
+internal sealed record Configuration
+{
+    public const string DefaultPath = "/etc/katalike/config.toml";
+
+    /// <summary>auto: KVM where the processor has it, else emulation.</summary>
+    public AcceleratorChoice Accelerator { get; init; } = AcceleratorChoice.Auto;
+
+    public MachineType Machine { get; init; } = MachineType.Q35;
+
+    /// <summary>Memory of a sandbox for its kernel and for containers without a limit, MiB; limits come on top.</summary>
+    public int MemoryMib { get; init; } = 512;
+
+    /// <summary>Processors of a sandbox whose containers have no quota.</summary>
+    public int Vcpus { get; init; } = 1;
+
+    /// <summary>Paths; null: looked for where <see cref="ProgramPaths"/> says.</summary>
+    public string? Qemu { get; init; }
+    public string? Virtiofsd { get; init; }
+    public string? Kernel { get; init; }
+    public string? Initrd { get; init; }
+
+    /// <summary>Appended to the kernel's command line.</summary>
+    public IReadOnlyList<string> KernelParameters { get; init; } = [];
+
+    /// <summary>From the start of QEMU to the agent's first answer.</summary>
+    public int BootTimeoutSeconds { get; init; } = 60;
+
+    /// <summary>The guest's kernel and agent log to the console, and the sandbox process says what it does.</summary>
+    public bool Debug { get; init; }
+
+    /// <summary>Reads a file; null: the default one, which need not exist.</summary>
+    /// <exception cref="RuntimeException">The file cannot be read, or a line is not understood.</exception>
+    public static Configuration Load(string? path)
+    {
+        string text;
+        try
+        {
+            text = File.ReadAllText(path ?? DefaultPath);
+        }
+        catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException && path is null)
+        {
+            return new Configuration();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new RuntimeException($"configuration {path ?? DefaultPath}: {error.Message}", cause: error);
+        }
+        return Parse(text, path ?? DefaultPath);
+    }
+
+    /// <param name="name">For messages.</param>
+    public static Configuration Parse(string text, string name)
+    {
+        var configuration = new Configuration();
+        foreach (var entry in ConfigurationReader.Read(text, name))
+            configuration = configuration.With(entry);
+        return configuration;
+    }
+
+    private Configuration With(ConfigurationEntry entry) => (entry.Section, entry.Key) switch
+    {
+        ("hypervisor", "accelerator") => this with { Accelerator = entry.OneOf<AcceleratorChoice>() },
+        ("hypervisor", "machine") => this with { Machine = entry.OneOf<MachineType>() },
+        ("hypervisor", "memory_mib") => this with { MemoryMib = entry.Integer(128, 1 << 20) },
+        ("hypervisor", "vcpus") => this with { Vcpus = entry.Integer(1, 255) },
+        ("hypervisor", "qemu") => this with { Qemu = entry.AbsolutePath() },
+        ("hypervisor", "virtiofsd") => this with { Virtiofsd = entry.AbsolutePath() },
+        ("guest", "kernel") => this with { Kernel = entry.AbsolutePath() },
+        ("guest", "initrd") => this with { Initrd = entry.AbsolutePath() },
+        ("guest", "kernel_parameters") => this with { KernelParameters = entry.Strings() },
+        ("sandbox", "boot_timeout_seconds") => this with { BootTimeoutSeconds = entry.Integer(1, 3600) },
+        ("sandbox", "debug") => this with { Debug = entry.Boolean() },
+        _ => throw entry.Error($"unknown key {entry.Key} in section [{entry.Section}]"),
+    };
+}

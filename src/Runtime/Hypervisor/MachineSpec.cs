@@ -1,0 +1,43 @@
+namespace KataLike.Runtime.Hypervisor;
+
+/// <summary>The virtual machine that is wanted. Descriptors are numbers in QEMU's own table.</summary>
+internal sealed record MachineSpec
+{
+    public required string Name { get; init; }
+    public required Accelerator Accelerator { get; init; }
+    public required MachineType Machine { get; init; }
+    public required int Vcpus { get; init; }
+    public required int MemoryMib { get; init; }
+    public required string Kernel { get; init; }
+    public required string Initrd { get; init; }
+
+    /// <summary>A firmware that only loads the kernel; null: QEMU's default, which takes longer.</summary>
+    public string? Qboot { get; init; }
+
+    public IReadOnlyList<string> KernelParameters { get; init; } = [];
+
+    /// <summary>The kernel says everything on the console.</summary>
+    public bool Debug { get; init; }
+
+    public required int QmpDescriptor { get; init; }
+    public required VsockSpec Vsock { get; init; }
+
+    /// <summary>A connection to virtiofsd; null: no shared files.</summary>
+    public int? SharedFilesDescriptor { get; init; }
+}
+
+/// <summary>The guest's vsock device.</summary>
+internal abstract record VsockSpec
+{
+    /// <summary>The host kernel's vhost-vsock; the descriptor is an open /dev/vhost-vsock.</summary>
+    public sealed record Kernel(uint GuestCid, int Descriptor) : VsockSpec;
+
+    /// <summary>A vhost-user back end at the other end of a connected socket.</summary>
+    public sealed record VhostUser(int Descriptor) : VsockSpec;
+}
+
+/// <summary>The name by which the guest mounts the shared files.</summary>
+internal static class SharedFiles
+{
+    public const string Tag = "katalike";
+}
