@@ -19,6 +19,7 @@ internal sealed class Sandbox : IAsyncDisposable
 
     private readonly SandboxOptions _options;
     private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _running;
 
     private readonly Lock _lock = new();
@@ -150,6 +151,7 @@ internal sealed class Sandbox : IAsyncDisposable
         var size = SandboxSize.For(bundle.Spec, _options.Configuration, host, Environment.ProcessorCount);
         var machine = await Machine.StartAsync(_options.Id, _options.Configuration, size, Directory, _options.Log ?? (_ => { }));
         _machine = machine;
+        _launched.SetResult();
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
         var answer = await machine.SetUpAsync(
             bundle.Spec.Hostname is { Length: > 0 } name ? name : "katalike",
@@ -207,6 +209,7 @@ internal sealed class Sandbox : IAsyncDisposable
 
     private async Task ShutAsync()
     {
+        await Task.WhenAny(_launched.Task, Died);
         if (_machine is { } machine && !Died.IsCompleted)
         {
             using var limit = new CancellationTokenSource(ShutdownPatience);
