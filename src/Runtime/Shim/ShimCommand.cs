@@ -1,6 +1,73 @@
+using System.Reflection;
+using Google.Protobuf;
+using KataLike.Contract.Containerd.Bootstrap;
+using KataLike.Runtime.Sandboxes;
+using Microsoft.Win32.SafeHandles;
+
 namespace KataLike.Runtime.Shim;
 
+/// <summary>
+/// containerd-shim-katalike-v2: start and delete, as containerd runs them with the bundle as working directory.
+/// Standard output carries the answer only, and standard error nothing unless the command fails: containerd reads both as one.
+/// </summary>
 internal static class ShimCommand
 {
-    public static Task<int> RunAsync(string[] arguments) => Task.FromResult(arguments.Length < 0 ? 1 : 0);
+    private const string Name = "io.containerd.katalike.v2";
+
+    public static async Task<int> RunAsync(string[] arguments)
+    {
+        try
+        {
+            Write(1, await AnswerAsync(ShimArguments.Parse(arguments)));
+            return 0;
+        }
+        catch (Exception e)
+        {
+            Write(2, System.Text.Encoding.UTF8.GetBytes($"katalike: {e.Message}\n"));
+            return (e as RuntimeException)?.ExitCode ?? 1;
+        }
+    }
+
+    private static async Task<byte[]> AnswerAsync(ShimArguments arguments)
+    {
+        if (arguments.Version)
+            return System.Text.Encoding.UTF8.GetBytes($"containerd-shim-katalike-v2:\n  Version:  {Version}\n");
+        if (arguments.Info)
+            return new RuntimeInfo { Name = Name, Version = new RuntimeVersion { Version = Version } }.ToByteArray();
+
+        if (arguments.Namespace.Length == 0)
+            throw new RuntimeException("shim namespace cannot be empty: give -namespace");
+        if (arguments.Id.Length == 0)
+            throw new RuntimeException("shim id cannot be empty: give -id");
+        StateRoot.ValidateId(arguments.Namespace);
+        StateRoot.ValidateId(arguments.Id);
+        var bundle = Path.GetFullPath(arguments.Bundle is { Length: > 0 } given ? given : ".");
+        switch (arguments.Action)
+        {
+            case "start":
+                var bootstrap = Bootstrap.Parse(ReadInput(), arguments, Environment.GetEnvironmentVariable);
+                return bootstrap.Answer(ShimStart.Run(arguments, bootstrap, bundle));
+            case "delete":
+                return (await ShimDelete.RunAsync(arguments, bundle)).ToByteArray();
+            default:
+                throw new RuntimeException($"unknown action \"{arguments.Action}\": start or delete");
+        }
+    }
+
+    private static string Version =>
+        typeof(ShimCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+
+    private static byte[] ReadInput()
+    {
+        using var input = new FileStream(new SafeFileHandle(0, ownsHandle: false), FileAccess.Read, bufferSize: 0);
+        using var bytes = new MemoryStream();
+        input.CopyTo(bytes);
+        return bytes.ToArray();
+    }
+
+    private static void Write(int descriptor, byte[] bytes)
+    {
+        using var output = new FileStream(new SafeFileHandle(descriptor, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+        output.Write(bytes);
+    }
 }

@@ -1,0 +1,21 @@
+namespace KataLike.Runtime.Cli;
+
+internal enum FlagKind { Boolean, Text, TextList, Integer }
+
+/// <summary>One option of a command. The names are without dashes, the long one first.</summary>
+/// <param name="Default">Shown by --help only; the command decides what absence means.</param>
+internal sealed record Flag(FlagKind Kind, string[] Names, string Usage, string? Default = null)
+{
+    public string Name => Names[0];
+
+    public static Flag Boolean(string names, string usage) => new(FlagKind.Boolean, Split(names), usage);
+
+    public static Flag Text(string names, string usage, string? @default = null) =>
+        new(FlagKind.Text, Split(names), usage, @default);
+
+    public static Flag TextList(string names, string usage) => new(FlagKind.TextList, Split(names), usage);
+
+    public static Flag Integer(string names, string usage) => new(FlagKind.Integer, Split(names), usage, "0");
+
+    private static string[] Split(string names) => names.Split(", ");
+}

@@ -1,0 +1,110 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using KataLike.Linux;
+
+namespace KataLike.Runtime.Cli;
+
+/// <summary>
+/// The log, in the formats of logrus: callers of runc read the JSON form to learn why a command failed.
+/// With --log the last error also goes to standard error, plain.
+/// </summary>
+internal sealed class Log
+{
+    private readonly FileStream stream;
+    private readonly LogOptions options;
+    private readonly bool terminal;
+
+    private Log(FileStream stream, LogOptions options, bool terminal) =>
+        (this.stream, this.options, this.terminal) = (stream, options, terminal);
+
+    public static Log ToStandardError() => Open(new LogOptions(null, Json: false, Debug: false));
+
+    /// <exception cref="RuntimeException">The file cannot be opened.</exception>
+    public static Log Open(LogOptions options)
+    {
+        if (options.File is null)
+            return new Log(StandardOutput.Open(2), options, Terminals.IsTerminal(2));
+        try
+        {
+            var file = new FileStream(options.File, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+            return new Log(file, options, terminal: false);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new RuntimeException($"cannot open log file {options.File}: {e.Message}", cause: e);
+        }
+    }
+
+    public void Debug(string message)
+    {
+        if (options.Debug)
+            Write("debug", message);
+    }
+
+    public void Warning(string message) => Write("warning", message);
+
+    /// <summary>The error that ends the command.</summary>
+    public void Fatal(string message)
+    {
+        Write("error", message);
+        if (options.File is not null)
+            StandardOutput.Write(message + "\n", descriptor: 2);
+    }
+
+    private void Write(string level, string message)
+    {
+        var line = options.Json ? FormatJson(level, message, DateTimeOffset.Now)
+            : terminal ? FormatTerminal(level, message)
+            : FormatText(level, message, DateTimeOffset.Now);
+        try
+        {
+            stream.Write(Encoding.UTF8.GetBytes(line + "\n"));
+        }
+        catch (IOException)
+        {
+            // The reader of the log has gone; the exit code still tells.
+        }
+    }
+
+    internal static string FormatText(string level, string message, DateTimeOffset at) =>
+        $"time=\"{Time(at)}\" level={level} msg={Quote(message)}";
+
+    internal static string FormatJson(string level, string message, DateTimeOffset at)
+    {
+        var text = JsonEncodedText.Encode(message, System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping);
+        return $"{{\"level\":\"{level}\",\"msg\":\"{text}\",\"time\":\"{Time(at)}\"}}";
+    }
+
+    private static string FormatTerminal(string level, string message)
+    {
+        var (colour, name) = level switch { "error" => (31, "ERRO"), "warning" => (33, "WARN"), _ => (37, "DEBU") };
+        return $"\e[{colour}m{name}\e[0m[0000] {message,-44} ";
+    }
+
+    private static string Time(DateTimeOffset at) =>
+        at.Offset == TimeSpan.Zero
+            ? at.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture)
+            : at.ToString("yyyy-MM-ddTHH:mm:sszzz", CultureInfo.InvariantCulture);
+
+    /// <summary>As Go's %q, and bare where logrus leaves it bare.</summary>
+    private static string Quote(string message)
+    {
+        if (message.Length > 0 && message.All(c => char.IsAsciiLetterOrDigit(c) || "-._/@^+".Contains(c)))
+            return message;
+        var text = new StringBuilder("\"");
+        foreach (var c in message)
+        {
+            _ = c switch
+            {
+                '"' or '\\' => text.Append('\\').Append(c),
+                '\n' => text.Append("\\n"),
+                '\t' => text.Append("\\t"),
+                '\r' => text.Append("\\r"),
+                < ' ' or '\x7f' => text.Append(CultureInfo.InvariantCulture, $"\\x{(int)c:x2}"),
+                _ => text.Append(c),
+            };
+        }
+        return text.Append('"').ToString();
+    }
+}

@@ -1,0 +1,62 @@
+using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
+
+namespace KataLike.Runtime.Shim;
+
+/// <summary>What the Task API knows of a process beside the sandbox: its streams' names, and whether its events are out.</summary>
+internal sealed class TaskProcess(string containerId, Process process, StreamNames names, FileDescriptor? stdinHold)
+{
+    // Completed whenever no start is under way: an exit is told after the start that it may overtake.
+    private TaskCompletionSource? _starting;
+
+    public string ContainerId { get; } = containerId;
+
+    public Process Process { get; } = process;
+
+    public StreamNames Names { get; } = names;
+
+    /// <summary>Completes when the exit has been published; not set for an exec that was never started.</summary>
+    public Task Reported { get; private set; } = Task.CompletedTask;
+
+    public async Task StartAsync(TaskEvents events, uint pid, CancellationToken cancel)
+    {
+        var starting = _starting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        try
+        {
+            await Process.StartAsync(cancel);
+            events.Started(ContainerId, Process.ExecId, pid);
+        }
+        finally
+        {
+            starting.SetResult();
+        }
+    }
+
+    /// <summary>Publishes the exit once it has happened, and after those of the given processes.</summary>
+    public void Report(TaskEvents events, uint pid, Func<IEnumerable<TaskProcess>> before) =>
+        Reported = ReportAsync(events, pid, before);
+
+    private async Task ReportAsync(TaskEvents events, uint pid, Func<IEnumerable<TaskProcess>> before)
+    {
+        var exit = await Process.Exited;
+        if (_starting is { } starting)
+            await starting.Task;
+        await Task.WhenAll(before().Select(other => other.Reported));
+        CloseInput();
+        events.Exited(ContainerId, Process.ExecId, pid, exit);
+    }
+
+    /// <summary>
+    /// Ends stdin. For a FIFO that is the shim's own writer only: what clients have written is still read, and the end comes
+    /// when the last of them has closed it.
+    /// </summary>
+    public void CloseInput()
+    {
+        if (stdinHold is not null)
+            stdinHold.Dispose();
+        else
+            Process.CloseInput();
+    }
+
+
+}
