@@ -109,11 +109,13 @@ public static unsafe class Mounts
     {
         if ((set & MountAttributes.AccessTime) != 0)
             clear |= MountAttributes.AccessTime;
+        // SAFETY: an empty path and the structure live for the call.
         var change = new Libc.mount_attr { attr_set = (ulong)set, attr_clr = (ulong)clear, propagation = (ulong)propagation };
         var flags = Libc.AT_EMPTY_PATH | (recursive ? Libc.AT_RECURSIVE : 0);
-        _ = With("", empty => Check(
-            Libc.syscall(Libc.SYS_mount_setattr, mount.Number, empty, flags, (nint)(&change), sizeof(Libc.mount_attr)),
-            "mount_setattr", null));
+        byte empty = 0;
+        Libc.Check(
+            Libc.syscall(Libc.SYS_mount_setattr, mount.Number, (nint)(&empty), flags, (nint)(&change), sizeof(Libc.mount_attr)),
+            "mount_setattr");
     }
 
     /// <summary>Attaches a detached mount to an open directory or file.</summary>
