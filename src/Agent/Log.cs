@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using KataLike.Agent.Boot;
 using KataLike.Linux;
 
 namespace KataLike.Agent;

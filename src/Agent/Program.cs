@@ -1,7 +1,5 @@
-using KataLike.Agent.Boot;
 using KataLike.Agent.Service;
 using KataLike.Agent.Streams;
-using KataLike.Linux;
 
 namespace KataLike.Agent;
 
@@ -16,9 +14,9 @@ internal static class Program
         }
         try
         {
-            Machine.CreateFileSystems();
+            Boot.CreateFileSystems();
             Log.Configure(KernelParameters.Read());
-            Machine.PrepareContainers();
+            Boot.PrepareContainers();
             Serve();
         }
         catch (Exception e)
@@ -26,7 +24,7 @@ internal static class Program
             // An exception that leaves PID 1 panics the kernel, which says less.
             Log.Error($"the agent failed: {e}");
         }
-        Machine.PowerOff();
+        Boot.PowerOff();
         return 1;
     }
 

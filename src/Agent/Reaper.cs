@@ -12,13 +12,13 @@ internal readonly record struct ProcessExit(int Code, DateTimeOffset At);
 /// </summary>
 internal sealed class Reaper
 {
-    private readonly Lock _lock = new();
-    private readonly SemaphoreSlim _launched = new(0);
+    private readonly object _lock = new();
 
     // All guarded by _lock.
     private readonly Dictionary<int, TaskCompletionSource<ProcessExit>> _owners = [];
     private readonly Dictionary<int, ProcessExit> _unclaimed = [];
     private int _launches;
+    private long _launchesEnded;
 
     public void Start() => new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "reaper" }.Start();
 
@@ -62,14 +62,16 @@ internal sealed class Reaper
             {
                 _unclaimed.Clear();
             }
+            _launchesEnded++;
+            Monitor.PulseAll(_lock);
         }
-        _launched.Release();
     }
 
     private void Run()
     {
         while (true)
         {
+            var seen = LaunchesEnded();
             try
             {
                 var (pid, status) = Processes.WaitForAny();
@@ -77,8 +79,27 @@ internal sealed class Reaper
             }
             catch (LinuxException e) when (e.Errno == Errno.ECHILD)
             {
-                // Nobody to wait for. Only a launch changes that, and one that came first has left its count here.
-                _launched.Wait();
+                AwaitLaunch(seen);
+            }
+        }
+    }
+
+    private long LaunchesEnded()
+    {
+        lock (_lock)
+        {
+            return _launchesEnded;
+        }
+    }
+
+    /// <summary>There is no child to wait for, and only a launch changes that.</summary>
+    private void AwaitLaunch(long seen)
+    {
+        lock (_lock)
+        {
+            while (_launchesEnded == seen)
+            {
+                Monitor.Wait(_lock);
             }
         }
     }

@@ -14,7 +14,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 {
     private const int MaxSignal = 64;
 
-    private readonly Containers.Containers _maker = new(new CgroupRoot(Boot.Machine.ContainersCgroup));
+    private readonly Containers.Containers _maker = new(new CgroupRoot(Boot.ContainersCgroup));
 
     // A null holds the id of a container that is being made.
     private readonly ConcurrentDictionary<string, HostedContainer?> _containers = new();
@@ -149,7 +149,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         }
         finally
         {
-            Boot.Machine.PowerOff();
+            Boot.PowerOff();
         }
     }
 

@@ -1,7 +1,6 @@
 using KataLike.Contract.Agent;
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
-using Kernel = KataLike.Linux.Machine;
 
 namespace KataLike.Agent.Service;
 
@@ -71,7 +70,7 @@ internal static class Sandbox
     {
         if (now is { } time && (DateTimeOffset.UtcNow - time).Duration() > ClockTolerance)
         {
-            Kernel.SetTime(time);
+            Machine.SetTime(time);
         }
     }
 
@@ -83,7 +82,7 @@ internal static class Sandbox
                 StatusCode.InvalidArgument, $"entropy of {entropy.Length} bytes: at least {MinEntropy} are needed");
         }
         using var random = Files.Open("/dev/random", Files.WriteOnly);
-        Kernel.AddEntropy(random, entropy);
+        Machine.AddEntropy(random, entropy);
     }
 
     private static void Mount(Share share)

@@ -1,10 +1,9 @@
 using KataLike.Linux;
-using Kernel = KataLike.Linux.Machine;
 
-namespace KataLike.Agent.Boot;
+namespace KataLike.Agent;
 
 /// <summary>What the first process does to the machine before it serves, and at its end.</summary>
-internal static class Machine
+internal static class Boot
 {
     private const MountAttributes Plain =
         MountAttributes.NoSetUserId | MountAttributes.NoDevices | MountAttributes.NoExecution;
@@ -56,7 +55,7 @@ internal static class Machine
     /// <summary>Ends the machine.</summary>
     public static void PowerOff()
     {
-        Kernel.Sync();
-        Kernel.PowerOff();
+        Machine.Sync();
+        Machine.PowerOff();
     }
 }

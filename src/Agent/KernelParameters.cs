@@ -1,4 +1,4 @@
-namespace KataLike.Agent.Boot;
+namespace KataLike.Agent;
 
 /// <summary>The words of the kernel's command line of the form name=value. The last of a name counts.</summary>
 internal sealed class KernelParameters
