@@ -8,7 +8,7 @@ internal static unsafe partial class Libc
     internal const int SYS_openat2 = 437;
     internal const int RESOLVE_IN_ROOT = 0x10;
     internal const int AT_SYMLINK_NOFOLLOW = 0x100;
-    internal const uint S_IFDIR = 0x4000, S_IFLNK = 0xa000, S_IFBLK = 0x6000;
+    internal const uint S_IFLNK = 0xa000, S_IFBLK = 0x6000;
 
     internal struct open_how
     {
