@@ -169,6 +169,7 @@ internal sealed class VhostUserVsock : IVsock
                 return;
             if (count <= 0)
             {
+                device.TakeLastPackets();
                 Break(count == 0 ? null : $"vhost-user: {((Errno)(-count)).Text()}");
                 return;
             }
@@ -198,8 +199,10 @@ internal sealed class VhostUserVsock : IVsock
 
     private void QueueStopped(int index)
     {
-        if (index != VhostUserBackend.EventQueue)
-            device.DropConnections();
+        if (index == VhostUserBackend.EventQueue)
+            return;
+        device.TakeLastPackets();
+        device.DropConnections();
     }
 
     /// <summary>The device is of no use any more: what was received is still delivered, nothing else happens.</summary>

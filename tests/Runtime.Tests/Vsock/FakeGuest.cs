@@ -85,12 +85,13 @@ internal sealed unsafe class FakeGuest : IDisposable
     /// <summary>Takes the next packet out of the receive ring; waits for it.</summary>
     public (PacketHeader Header, byte[] Payload) Receive()
     {
-        while (TryReceive() is not { } packet)
+        while (true)
+        {
+            if (TryReceive() is { } packet)
+                return packet;
             Wait(0);
-        return TryReceiveResult;
+        }
     }
-
-    private (PacketHeader, byte[]) TryReceiveResult;
 
     public (PacketHeader Header, byte[] Payload)? TryReceive()
     {
@@ -103,11 +104,11 @@ internal sealed unsafe class FakeGuest : IDisposable
         var bytes = new ReadOnlySpan<byte>(At(ReceiveArea + ((int)entry[0] * ReceiveSize)), (int)entry[1]);
         var header = PacketHeader.Read(bytes);
         Assert.Equal(header.Length, (uint)(bytes.Length - PacketHeader.Size));
-        TryReceiveResult = (header, bytes[PacketHeader.Size..].ToArray());
+        var payload = bytes[PacketHeader.Size..].ToArray();
         received++;
         OfferReceiveBuffer((ushort)entry[0]);
         Polling.Signal(kicks[0]);
-        return TryReceiveResult;
+        return (header, payload);
     }
 
     public void Describe(int queue, int index, int offset, int length, ushort flags, ushort next)
@@ -164,9 +165,8 @@ internal sealed unsafe class FakeGuest : IDisposable
 
     private void Tell(VhostUserRequest request, byte[] payload, params FileDescriptor[] files)
     {
-        SendMessage(request, payload, files, needReply: request > VhostUserRequest.SetOwner && request != VhostUserRequest.SetProtocolFeatures);
-        if (request > VhostUserRequest.SetOwner && request != VhostUserRequest.SetProtocolFeatures)
-            Assert.Equal(0UL, BinaryPrimitives.ReadUInt64LittleEndian(ReadReply()));
+        SendMessage(request, payload, files, needReply: true);
+        Assert.Equal(0UL, BinaryPrimitives.ReadUInt64LittleEndian(ReadReply()));
     }
 
     private ulong Ask(VhostUserRequest request) => BinaryPrimitives.ReadUInt64LittleEndian(AskRaw(request, []));

@@ -43,10 +43,12 @@ int main(void) {
     close(echo);
     dprintf(report, "echo done\n");
 
+    for (unsigned j = 0; j < sizeof block; j++)
+        block[j] = (char)(j * 7 + (j >> 8));
     int up = dial(5002);
     for (unsigned i = 0; i < 64; i++) {
-        for (unsigned j = 0; j < sizeof block; j++)
-            block[j] = (char)(j * 7 + i + (j >> 8));
+        for (unsigned j = 0; j < sizeof block; j += 4096)
+            block[j] = (char)i;
         write_all(up, block, sizeof block);
     }
     close(up);
