@@ -7,6 +7,7 @@ using KataLike.Contract.Ttrpc;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Sandboxes;
 using KataLike.Runtime.Storage;
+using Process = KataLike.Runtime.Sandboxes.Process;
 
 namespace KataLike.Runtime.Shim;
 
