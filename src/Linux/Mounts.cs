@@ -12,6 +12,7 @@ internal static unsafe partial class Libc
     internal const ulong MS_NOATIME = 1024;
     internal const ulong MS_BIND = 4096;
     internal const ulong MS_MOVE = 8192;
+    internal const ulong MS_PRIVATE = 0x40000, MS_SLAVE = 0x80000, MS_SHARED = 0x100000;
     internal const int MNT_DETACH = 2;
 
     [LibraryImport("libc", SetLastError = true)]
