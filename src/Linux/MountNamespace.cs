@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace KataLike.Linux;
@@ -5,7 +6,7 @@ namespace KataLike.Linux;
 /// <summary>The calling thread's mount namespace. Only for threads that have left the process's own with <see cref="Leave"/>.</summary>
 public static unsafe class MountNamespace
 {
-    private static readonly Dictionary<string, ulong> Flags = new()
+    private static readonly Dictionary<string, int> Flags = new()
     {
         ["ro"] = Libc.MS_RDONLY,
         ["rw"] = 0,
@@ -28,12 +29,13 @@ public static unsafe class MountNamespace
         Call("none", "/", null, Libc.MS_REC | Libc.MS_SLAVE, null);
     }
 
-    public static void SetPropagation(string path, Propagation propagation) => Call("none", path, null, (ulong)propagation, null);
+    public static void SetPropagation(string path, MountPropagation propagation) =>
+        Call("none", path, null, (int)propagation, null);
 
     /// <summary>mount(2) with options as in fstab.</summary>
     public static void Mount(string source, string target, string type, IReadOnlyList<string> options)
     {
-        var flags = options.Where(Flags.ContainsKey).Aggregate(0UL, (sum, option) => sum | Flags[option]);
+        var flags = options.Where(Flags.ContainsKey).Aggregate(0, (sum, option) => sum | Flags[option]);
         var data = string.Join(',', options.Where(option => !Flags.ContainsKey(option)));
         // The kernel reads one page.
         if (Encoding.UTF8.GetByteCount(data) >= Environment.SystemPageSize)
@@ -52,18 +54,20 @@ public static unsafe class MountNamespace
             throw new LinuxException(Libc.LastError, "umount2", path);
     }
 
-    private static void Call(string source, string target, string? type, ulong flags, string? data)
+    private static void Call(string source, string target, string? type, int flags, string? data)
     {
         fixed (byte* from = Bytes(source), at = Bytes(target), kind = Bytes(type), options = Bytes(data))
-            Libc.Check(Libc.mount(from, at, kind, flags, options), "mount", target);
+            Libc.Check(Libc.mount(from, at, kind, (ulong)flags, options), "mount", target);
     }
 
     private static byte[]? Bytes(string? text) => text is null ? null : Encoding.UTF8.GetBytes(text + '\0');
 }
 
-internal static partial class Libc
+internal static unsafe partial class Libc
 {
-    internal const ulong MS_SYNCHRONOUS = 16, MS_DIRSYNC = 128, MS_NODIRATIME = 2048, MS_REC = 16384;
-    internal const ulong MS_PRIVATE = 1 << 18, MS_SLAVE = 1 << 19, MS_SHARED = 1 << 20;
-    internal const ulong MS_RELATIME = 1 << 21, MS_STRICTATIME = 1 << 24;
+    internal const int MS_RDONLY = 1, MS_NOSUID = 2, MS_NODEV = 4, MS_NOEXEC = 8, MS_SYNCHRONOUS = 16, MS_DIRSYNC = 128;
+    internal const int MS_NOATIME = 1024, MS_NODIRATIME = 2048, MS_REC = 16384, MS_RELATIME = 0x200000, MS_STRICTATIME = 0x1000000;
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int mount(byte* source, byte* target, byte* type, ulong flags, byte* data);
 }

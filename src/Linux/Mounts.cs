@@ -1,82 +1,174 @@
-using System.Runtime.InteropServices;
 using System.Text;
 
 namespace KataLike.Linux;
 
 internal static unsafe partial class Libc
 {
-    internal const ulong MS_RDONLY = 1;
-    internal const ulong MS_NOSUID = 2;
-    internal const ulong MS_NODEV = 4;
-    internal const ulong MS_NOEXEC = 8;
-    internal const ulong MS_NOATIME = 1024;
-    internal const ulong MS_BIND = 4096;
-    internal const ulong MS_MOVE = 8192;
-    internal const ulong MS_PRIVATE = 0x40000, MS_SLAVE = 0x80000, MS_SHARED = 0x100000;
+    internal const int SYS_pivot_root = 155, SYS_open_tree = 428, SYS_move_mount = 429, SYS_fsopen = 430;
+    internal const int SYS_fsconfig = 431, SYS_fsmount = 432, SYS_mount_setattr = 442;
+
+    internal const int OPEN_TREE_CLONE = 1, OPEN_TREE_CLOEXEC = 0x80000, AT_RECURSIVE = 0x8000;
+    internal const int MOVE_MOUNT_F_EMPTY_PATH = 4, MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+    internal const int FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1;
+    internal const int FSCONFIG_SET_FLAG = 0, FSCONFIG_SET_STRING = 1, FSCONFIG_CMD_CREATE = 6;
     internal const int MNT_DETACH = 2;
 
-    [LibraryImport("libc", SetLastError = true)]
-    internal static partial int mount(byte* source, byte* target, byte* type, ulong flags, byte* data);
+    internal const int MOUNT_ATTR_RDONLY = 1, MOUNT_ATTR_NOSUID = 2, MOUNT_ATTR_NODEV = 4, MOUNT_ATTR_NOEXEC = 8;
+    internal const int MOUNT_ATTR__ATIME = 0x70, MOUNT_ATTR_NOATIME = 0x10, MOUNT_ATTR_STRICTATIME = 0x20;
+    internal const int MOUNT_ATTR_NODIRATIME = 0x80, MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
+    internal const int MS_UNBINDABLE = 0x20000, MS_PRIVATE = 0x40000, MS_SLAVE = 0x80000, MS_SHARED = 0x100000;
 
-    [LibraryImport("libc", SetLastError = true)]
+    internal struct mount_attr
+    {
+        internal ulong attr_set, attr_clr, propagation, userns_fd;
+    }
+
+    [System.Runtime.InteropServices.LibraryImport("libc", SetLastError = true)]
     internal static partial int umount2(byte* target, int flags);
 
-    [LibraryImport("libc", SetLastError = true)]
-    internal static partial int chdir(byte* path);
+    [System.Runtime.InteropServices.LibraryImport("libc", SetLastError = true)]
+    internal static partial int fchdir(int fd);
 
-    [LibraryImport("libc", SetLastError = true)]
+    [System.Runtime.InteropServices.LibraryImport("libc", SetLastError = true)]
     internal static partial int chroot(byte* path);
 }
 
-/// <summary>Flags of mount(2).</summary>
+/// <summary>Attributes of a mount (mount_setattr(2)). Relative atime is the absence of the other two.</summary>
 [Flags]
-public enum MountFlags : ulong
+public enum MountAttributes
 {
     None = 0,
-    ReadOnly = Libc.MS_RDONLY,
-    NoSuid = Libc.MS_NOSUID,
-    NoDev = Libc.MS_NODEV,
-    NoExec = Libc.MS_NOEXEC,
-    NoAtime = Libc.MS_NOATIME,
-    Bind = Libc.MS_BIND,
-    Move = Libc.MS_MOVE,
+    ReadOnly = Libc.MOUNT_ATTR_RDONLY,
+    NoSetUserId = Libc.MOUNT_ATTR_NOSUID,
+    NoDevices = Libc.MOUNT_ATTR_NODEV,
+    NoExecution = Libc.MOUNT_ATTR_NOEXEC,
+    NoAccessTime = Libc.MOUNT_ATTR_NOATIME,
+    StrictAccessTime = Libc.MOUNT_ATTR_STRICTATIME,
+    AccessTime = Libc.MOUNT_ATTR__ATIME,
+    NoDirectoryAccessTime = Libc.MOUNT_ATTR_NODIRATIME,
+    NoSymbolicLinks = Libc.MOUNT_ATTR_NOSYMFOLLOW,
 }
 
-/// <summary>Mounts and the root of the calling process.</summary>
+/// <summary>Where mount events go (mount_namespaces(7)).</summary>
+public enum MountPropagation
+{
+    Unchanged = 0,
+    Unbindable = Libc.MS_UNBINDABLE,
+    Private = Libc.MS_PRIVATE,
+    Slave = Libc.MS_SLAVE,
+    Shared = Libc.MS_SHARED,
+}
+
+/// <summary>An option of a file system: a flag where the value is null.</summary>
+public readonly record struct MountOption(string Key, string? Value = null);
+
+/// <summary>
+/// Mounts by descriptor: a mount is made detached, given its attributes, and then attached to a directory or file that
+/// is already open, so no path is resolved twice.
+/// </summary>
 public static unsafe class Mounts
 {
-    /// <summary>mount(2). The operand of its error is the target.</summary>
-    public static void Mount(string source, string target, string? type, MountFlags flags, string? options = null)
+    /// <summary>A detached copy of the mount (from that file or directory down) that a descriptor refers to.</summary>
+    public static FileDescriptor Clone(FileDescriptor source, bool recursive)
     {
-        fixed (byte* from = Bytes(source), at = Bytes(target), kind = Bytes(type), data = Bytes(options))
-        {
-            Libc.Check(Libc.mount(from, at, kind, (ulong)flags, data), "mount", target);
-        }
+        var flags = Libc.OPEN_TREE_CLONE | Libc.OPEN_TREE_CLOEXEC | Libc.AT_EMPTY_PATH | (recursive ? Libc.AT_RECURSIVE : 0);
+        return With("", empty => new FileDescriptor((int)Check(
+            Libc.syscall(Libc.SYS_open_tree, source.Number, empty, flags), "open_tree", null)));
     }
 
-    /// <summary>Unmounts; what is still in use goes when its last user does.</summary>
-    public static void Detach(string target)
+    /// <inheritdoc cref="Clone(FileDescriptor,bool)"/>
+    public static FileDescriptor Clone(string path, bool recursive)
     {
-        fixed (byte* at = Bytes(target))
-        {
-            Libc.Check(Libc.umount2(at, Libc.MNT_DETACH), "umount2", target);
-        }
+        using var source = Files.Open(path, Files.PathOnly);
+        return Clone(source, recursive);
     }
 
-    /// <summary>Makes a directory the root and the working directory of every thread of this process.</summary>
-    public static void EnterRoot(string path)
+    /// <summary>A new, detached mount of a file system.</summary>
+    /// <exception cref="LinuxException">The type or an option is not known to the kernel; the operand says which.</exception>
+    public static FileDescriptor Create(
+        string type, string? source, IReadOnlyList<MountOption> options, MountAttributes attributes = 0)
     {
-        fixed (byte* to = Bytes(path))
+        using var context = With(type, name => new FileDescriptor((int)Check(
+            Libc.syscall(Libc.SYS_fsopen, name, Libc.FSOPEN_CLOEXEC), "mount", type)));
+        foreach (var option in source is null ? options : options.Prepend(new MountOption("source", source)))
         {
-            Libc.Check(Libc.chdir(to), "chdir", path);
-            Mount(".", "/", null, MountFlags.Move);
+            var command = option.Value is null ? Libc.FSCONFIG_SET_FLAG : Libc.FSCONFIG_SET_STRING;
+            _ = With(option.Key, key => With(option.Value ?? "", value => Check(
+                Libc.syscall(Libc.SYS_fsconfig, context.Number, command, key, option.Value is null ? 0 : value),
+                "mount", $"{type} with option {option.Key}")));
         }
-        fixed (byte* here = "."u8, root = "/"u8)
-        {
-            Libc.Check(Libc.chroot(here), "chroot", path);
-            Libc.Check(Libc.chdir(root), "chdir", "/");
-        }
+        Check(Libc.syscall(Libc.SYS_fsconfig, context.Number, Libc.FSCONFIG_CMD_CREATE), "mount", type);
+        var mount = Libc.syscall(Libc.SYS_fsmount, context.Number, Libc.FSMOUNT_CLOEXEC, (int)attributes);
+        return new FileDescriptor((int)Check(mount, "mount", type));
     }
 
-    private static byte[]? Bytes(string? text) => text is null ? null : Encoding.UTF8.GetBytes(text + '\0');
+    /// <summary>Changes a mount, and with <paramref name="recursive"/> those below it.</summary>
+    public static void Change(
+        FileDescriptor mount, MountAttributes set, MountAttributes clear = 0,
+        MountPropagation propagation = MountPropagation.Unchanged, bool recursive = false)
+    {
+        if ((set & MountAttributes.AccessTime) != 0)
+            clear |= MountAttributes.AccessTime;
+        // SAFETY: an empty path and the structure live for the call.
+        var change = new Libc.mount_attr { attr_set = (ulong)set, attr_clr = (ulong)clear, propagation = (ulong)propagation };
+        var flags = Libc.AT_EMPTY_PATH | (recursive ? Libc.AT_RECURSIVE : 0);
+        byte empty = 0;
+        Libc.Check(
+            Libc.syscall(Libc.SYS_mount_setattr, mount.Number, (nint)(&empty), flags, (nint)(&change), sizeof(Libc.mount_attr)),
+            "mount_setattr");
+    }
+
+    /// <summary>Attaches a detached mount to an open directory or file.</summary>
+    public static void Attach(FileDescriptor mount, FileDescriptor target) =>
+        With("", empty => Check(
+            Libc.syscall(Libc.SYS_move_mount, mount.Number, empty, target.Number, empty,
+                Libc.MOVE_MOUNT_F_EMPTY_PATH | Libc.MOVE_MOUNT_T_EMPTY_PATH),
+            "move_mount", null));
+
+    /// <inheritdoc cref="Attach(FileDescriptor,FileDescriptor)"/>
+    public static void Attach(FileDescriptor mount, string path)
+    {
+        using var target = Files.Open(path, Files.PathOnly);
+        Attach(mount, target);
+    }
+
+    /// <summary>Detaches what is mounted there, and what is below it.</summary>
+    public static void Detach(string path) =>
+        With(path, name => Check(Libc.umount2((byte*)name, Libc.MNT_DETACH), "umount2", path));
+
+    /// <summary>
+    /// Makes a mount the root directory of this mount namespace and lets go of the old one. Every process and thread
+    /// of the namespace whose root is the old one gets the new one (pivot_root(2)).
+    /// </summary>
+    /// <remarks>Call it from a thread with its own working directory (<see cref="NamespaceThread"/>).</remarks>
+    public static void PivotInto(FileDescriptor root)
+    {
+        Libc.Check(Libc.fchdir(root.Number), "fchdir");
+        // Old and new root at the same place: the old one is then on top, and is let go.
+        _ = With(".", here => Check(Libc.syscall(Libc.SYS_pivot_root, here, here), "pivot_root", null));
+        Detach(".");
+        using var top = Files.Open("/", Files.PathOnly);
+        Libc.Check(Libc.fchdir(top.Number), "fchdir", "/");
+    }
+
+    /// <summary>
+    /// The initial root file system has no parent mount, and pivot_root refuses such a root. PID 1 calls this before it
+    /// mounts anything else: a copy of the root covers the root.
+    /// </summary>
+    public static void CoverInitialRoot()
+    {
+        using var cover = Clone("/", recursive: false);
+        Attach(cover, "/");
+        Libc.Check(Libc.fchdir(cover.Number), "fchdir");
+        _ = With(".", here => Check(Libc.chroot((byte*)here), "chroot", "."));
+    }
+
+    private static T With<T>(string text, Func<nint, T> call)
+    {
+        // SAFETY: the text is terminated and pinned for the call.
+        fixed (byte* pointer = Encoding.UTF8.GetBytes(text + '\0'))
+            return call((nint)pointer);
+    }
+
+    private static nint Check(nint result, string call, string? operand) => Libc.Check(result, call, operand);
 }

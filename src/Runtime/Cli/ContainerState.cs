@@ -22,6 +22,9 @@ internal sealed record ContainerState
 
     public IReadOnlyDictionary<string, string>? Annotations { get; init; }
 
+    /// <summary>The user who made it.</summary>
+    public uint Owner { get; init; }
+
     /// <summary>The stub's; 0 until the container has been created.</summary>
     public int Pid { get; init; }
 

@@ -22,7 +22,7 @@ internal sealed class BoundedLog : IDisposable
     {
         _file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
         (ChildEnd, var ours) = UnixSockets.Pair();
-        _stream = Streams.Take(ours);
+        _stream = SocketStreams.Take(ours);
         Ended = ReadAsync();
     }
 
@@ -73,7 +73,7 @@ internal sealed class BoundedLog : IDisposable
 }
 
 /// <summary>Connected sockets that were made by system calls, as streams.</summary>
-internal static class Streams
+internal static class SocketStreams
 {
     /// <summary>The socket belongs to the stream from here on.</summary>
     public static Stream Take(FileDescriptor socket)

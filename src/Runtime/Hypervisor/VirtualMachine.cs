@@ -50,7 +50,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
                 Descriptors = files,
                 WorkingDirectory = "/",
             });
-            return new VirtualMachine(process, new QmpClient(Streams.Take(ours)), console, log);
+            return new VirtualMachine(process, new QmpClient(SocketStreams.Take(ours)), console, log);
         }
         catch (LinuxException error)
         {

@@ -6,6 +6,7 @@ using KataLike.Runtime.Storage;
 namespace KataLike.Runtime.Sandboxes;
 
 /// <summary>A container of a sandbox. Thread-safe; what changes its status is done one at a time.</summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "a semaphore that nobody polls owns nothing")]
 internal sealed class Container
 {
     private readonly Sandbox _sandbox;

@@ -119,7 +119,7 @@ internal sealed class Machine : IAsyncDisposable
     {
         var (ours, guests) = UnixSockets.Pair();
         _ = vsock.Open(ControlPort, guests, guests);
-        return new AgentClient(new TtrpcClient(Streams.Take(ours)));
+        return new AgentClient(new TtrpcClient(SocketStreams.Take(ours)));
     }
 
     /// <summary>Ends everything at once. The order keeps each from missing what it needs.</summary>

@@ -166,6 +166,7 @@ internal sealed class Process
         if (_processJson is null)
             _container.MarkStopped();
         _exited.TrySetResult(exit);
+        _sandbox.NoteChange();
     }
 
     private async Task WaitAsync()

@@ -19,10 +19,12 @@ internal sealed class Sandbox : IAsyncDisposable
 
     private readonly SandboxOptions _options;
     private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _running;
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Container> _containers = [];
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Machine? _machine;
     private Task? _shutdown;
     private bool _ending;
@@ -57,6 +59,16 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             lock (_lock)
                 return [.. _containers.Values];
+        }
+    }
+
+    /// <summary>Completes with the next container that comes, ends or goes, and with the sandbox's end.</summary>
+    public Task Changed
+    {
+        get
+        {
+            lock (_lock)
+                return _changed.Task;
         }
     }
 
@@ -134,11 +146,20 @@ internal sealed class Sandbox : IAsyncDisposable
         }
     }
 
+    internal void NoteChange()
+    {
+        TaskCompletionSource changed;
+        lock (_lock)
+            (changed, _changed) = (_changed, new(TaskCreationOptions.RunContinuationsAsynchronously));
+        changed.SetResult();
+    }
+
     internal Task ForgetAsync(Container container)
     {
         lock (_lock)
             if (!_containers.TryGetValue(container.Id, out var known) || known != container || !_containers.Remove(container.Id))
                 return Task.CompletedTask;
+        NoteChange();
         // Nobody serves the shares any more when the machine is gone; they vanish with it.
         return _machine is { } machine && !_ending ? Task.Run(() => machine.Shares.Detach(container.Id)) : Task.CompletedTask;
     }
@@ -150,6 +171,7 @@ internal sealed class Sandbox : IAsyncDisposable
         var size = SandboxSize.For(bundle.Spec, _options.Configuration, host, Environment.ProcessorCount);
         var machine = await Machine.StartAsync(_options.Id, _options.Configuration, size, Directory, _options.Log ?? (_ => { }));
         _machine = machine;
+        _launched.SetResult();
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
         var answer = await machine.SetUpAsync(
             bundle.Spec.Hostname is { Length: > 0 } name ? name : "katalike",
@@ -176,6 +198,7 @@ internal sealed class Sandbox : IAsyncDisposable
         foreach (var container in Containers)
             container.MarkAllExited(exit);
         _died.TrySetResult(reason);
+        NoteChange();
         if (_machine is { } machine)
             await machine.DisposeAsync();
     }
@@ -207,6 +230,7 @@ internal sealed class Sandbox : IAsyncDisposable
 
     private async Task ShutAsync()
     {
+        await Task.WhenAny(_launched.Task, Died);
         if (_machine is { } machine && !Died.IsCompleted)
         {
             using var limit = new CancellationTokenSource(ShutdownPatience);

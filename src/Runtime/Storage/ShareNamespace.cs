@@ -89,14 +89,15 @@ internal sealed class ShareNamespace : IDisposable
         try
         {
             // On the caller's thread, which sees the source as the host does.
-            using var tree = MountTrees.Clone(share.Source, share.Recursive);
-            MountTrees.SetAttributes(tree, share.Propagation, share.ReadOnly);
+            using var tree = Mounts.Clone(share.Source, share.Recursive);
+            var attributes = share.ReadOnly ? MountAttributes.ReadOnly : MountAttributes.None;
+            Mounts.Change(tree, attributes, propagation: share.Propagation, recursive: true);
             var place = $"{_writable!.ProcPath}/{containerId}/{share.Name}";
             if (Files.Status(tree).IsDirectory)
                 Directory.CreateDirectory(place);
             else
                 File.WriteAllBytes(place, []);
-            Run(() => MountTrees.Attach(tree, $"{_shared}/{containerId}/{share.Name}"));
+            Run(() => Mounts.Attach(tree, $"{_shared}/{containerId}/{share.Name}"));
         }
         catch (LinuxException error)
         {
@@ -110,7 +111,7 @@ internal sealed class ShareNamespace : IDisposable
         if (mount.IsBind)
         {
             var readOnly = mount.Options.Contains("ro");
-            Attach(containerId, new HostShare(mount.Source, SharePlan.RootfsName, Recursive: true, readOnly, Propagation.Private));
+            Attach(containerId, new HostShare(mount.Source, SharePlan.RootfsName, Recursive: true, readOnly, MountPropagation.Private));
             return;
         }
         try
@@ -128,10 +129,10 @@ internal sealed class ShareNamespace : IDisposable
         MountNamespace.Leave();
         MountNamespace.Mount("katalike", _shared, "tmpfs", ["mode=0700", "size=4m", "nr_inodes=16k", "nosuid", "nodev", "noexec"]);
         _writable = Files.Open(_shared, Files.PathOnly | Files.Directory);
-        using var top = MountTrees.Clone(_shared, recursive: false);
-        MountTrees.SetAttributes(top, Propagation.Private, readOnly: true);
-        MountTrees.Attach(top, _shared);
-        MountNamespace.SetPropagation(_shared, Propagation.Shared);
+        using var top = Mounts.Clone(_shared, recursive: false);
+        Mounts.Change(top, MountAttributes.ReadOnly);
+        Mounts.Attach(top, _shared);
+        MountNamespace.SetPropagation(_shared, MountPropagation.Shared);
     }
 
     private void Run(Action action)
