@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
 
@@ -21,6 +22,9 @@ internal sealed record ContainerState
     public required DateTimeOffset Created { get; init; }
 
     public IReadOnlyDictionary<string, string>? Annotations { get; init; }
+
+    /// <summary>The user who made it.</summary>
+    public uint Owner { get; init; }
 
     /// <summary>The stub's; 0 until the container has been created.</summary>
     public int Pid { get; init; }

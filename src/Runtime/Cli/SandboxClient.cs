@@ -14,15 +14,17 @@ namespace KataLike.Runtime.Cli;
 /// </summary>
 internal sealed class SandboxClient : IAsyncDisposable
 {
-    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(5), BootTime = TimeSpan.FromMinutes(5);
 
     private readonly TtrpcClient connection;
     private readonly TaskClient tasks;
     private readonly string id;
+    private readonly int pid;
 
     private SandboxClient(string id, FileDescriptor descriptor)
     {
         this.id = id;
+        pid = PeerCredentials.Of(descriptor).Pid;
         var socket = new Socket(new SafeSocketHandle(descriptor.Number, ownsHandle: true));
         descriptor.SetHandleAsInvalid();
         connection = new TtrpcClient(new SocketStream(socket));
@@ -73,8 +75,22 @@ internal sealed class SandboxClient : IAsyncDisposable
         return Connect(root, sandbox) ?? throw new RuntimeException($"sandbox {sandbox} ended right after its start");
     }
 
-    public Task CreateAsync(CreateTaskRequest request, TimeSpan bootTime) =>
-        CallAsync(cancel => tasks.CreateAsync(request, cancel), bootTime);
+    /// <summary>The process behind the socket, by pidfd; null when it has ended.</summary>
+    public FileDescriptor? OpenProcess()
+    {
+        try
+        {
+            return Processes.Open(pid);
+        }
+        catch (LinuxException e) when (e.Errno == Errno.ESRCH)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Waits for the machine to boot, whose time the sandbox process limits.</summary>
+    public Task CreateAsync(CreateTaskRequest request) =>
+        CallAsync(cancel => tasks.CreateAsync(request, cancel), BootTime);
 
     public Task StartAsync(string container, string execId = "") =>
         CallAsync(cancel => tasks.StartAsync(new StartRequest { Id = container, ExecId = execId }, cancel), 6 * AnswerTime);
@@ -89,8 +105,8 @@ internal sealed class SandboxClient : IAsyncDisposable
 
     public Task WaitAsync(string container) => CallAsync(cancel => tasks.WaitAsync(new WaitRequest { Id = container }, cancel));
 
-    public Task DeleteAsync(string container) =>
-        CallAsync(cancel => tasks.DeleteAsync(new DeleteRequest { Id = container }, cancel));
+    public Task DeleteAsync(string container, string execId = "") =>
+        CallAsync(cancel => tasks.DeleteAsync(new DeleteRequest { Id = container, ExecId = execId }, cancel));
 
     public Task PauseAsync(string container) => CallAsync(cancel => tasks.PauseAsync(new PauseRequest { Id = container }, cancel));
 
