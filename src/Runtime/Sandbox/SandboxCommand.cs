@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 using System.Text;
-using KataLike.Contract.Containerd;
+using KataLike.Contract.Containerd.TaskV2;
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Cli;
