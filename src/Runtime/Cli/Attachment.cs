@@ -1,6 +1,7 @@
 using System.Text;
 using KataLike.Contract.Oci;
 using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
 
@@ -29,7 +30,7 @@ internal sealed class Attachment : IDisposable
 
     private Attachment(DetachedStub detached) => this.detached = detached;
 
-    public IStub Stub => session as IStub ?? detached!;
+    public IStub Stub => (IStub?)session ?? detached!;
 
     public static Attachment Open(StateRoot root, string sandbox, string container, string execId, AttachmentOptions options)
     {

@@ -1,5 +1,6 @@
 using KataLike.Contract.Containerd.TaskV2;
 using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
 

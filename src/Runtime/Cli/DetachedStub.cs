@@ -1,4 +1,5 @@
 using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
 

@@ -1,5 +1,6 @@
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
 
@@ -50,7 +51,7 @@ internal static class Removal
             {
             }
             // QEMU and virtiofsd end with it, and the kernel takes the mounts back.
-            if (!HasEnded(process) && root.Sandbox(id).IsOwned() && Processes.Signal(process, Signals.SIGKILL))
+            if (process is not null && !HasEnded(process) && root.Sandbox(id).IsOwned() && Processes.Signal(process, Signals.SIGKILL))
                 HasEnded(process);
         }
         root.Sandbox(id).RemoveStale();

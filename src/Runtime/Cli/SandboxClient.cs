@@ -75,8 +75,18 @@ internal sealed class SandboxClient : IAsyncDisposable
         return Connect(root, sandbox) ?? throw new RuntimeException($"sandbox {sandbox} ended right after its start");
     }
 
-    /// <summary>The process behind the socket, by pidfd.</summary>
-    public FileDescriptor OpenProcess() => Processes.Open(pid);
+    /// <summary>The process behind the socket, by pidfd; null when it has ended.</summary>
+    public FileDescriptor? OpenProcess()
+    {
+        try
+        {
+            return Processes.Open(pid);
+        }
+        catch (LinuxException e) when (e.Errno == Errno.ESRCH)
+        {
+            return null;
+        }
+    }
 
     /// <summary>Waits for the machine to boot, whose time the sandbox process limits.</summary>
     public Task CreateAsync(CreateTaskRequest request) =>

@@ -58,17 +58,17 @@ internal abstract record StubMessage
     public static StubMessage? Parse(string line) => line.Split(' ') switch
     {
         ["attach", var id, var exec, ("terminal" or "pipes") and var kind, var columns, var rows]
-            when Number(columns) is { } c && Number(rows) is { } r => new Attach(id, exec == "-" ? "" : exec, kind == "terminal", c, r),
+            when Parsed(columns) is { } c && Parsed(rows) is { } r => new Attach(id, exec == "-" ? "" : exec, kind == "terminal", c, r),
         ["ticket", var value] => new Ticket(value),
         ["bind"] => new Bind(),
         ["bound"] => new Bound(),
-        ["signal", var number] when Number(number) is { } n => new Signal(n),
-        ["resize", var columns, var rows] when Number(columns) is { } c && Number(rows) is { } r => new Resize(c, r),
-        ["exit", var status] when Number(status) is { } n => new Exit(n),
+        ["signal", var number] when Parsed(number) is { } n => new Signal(n),
+        ["resize", var columns, var rows] when Parsed(columns) is { } c && Parsed(rows) is { } r => new Resize(c, r),
+        ["exit", var status] when Parsed(status) is { } n => new Exit(n),
         ["error", ..] => new Error(line["error ".Length..]),
         _ => null,
     };
 
-    private static uint? Number(string text) =>
+    private static uint? Parsed(string text) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var value) && value <= 65535 ? value : null;
 }
