@@ -24,7 +24,7 @@ internal sealed class Log
     public static Log Open(LogOptions options)
     {
         if (options.File is null)
-            return new Log(StandardOutput.Open(2), options, Terminals.IsTerminal(2));
+            return new Log(StandardOutput.Open(2), options, HostTerminals.IsTerminal(StandardStreams.Get(2)));
         try
         {
             var file = new FileStream(options.File, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
