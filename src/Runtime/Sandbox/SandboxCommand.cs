@@ -72,7 +72,7 @@ internal static class SandboxCommand
             foreach (var container in sandbox.Containers.Where(container => container.Init.Exited.IsCompleted && recorded.Add(container)))
             {
                 var exit = await container.Init.Exited;
-                _ = (root, exit);
+                ContainerState.RecordExit(root, container.Id, exit.Status, exit.At);
             }
             if (sandbox.Died.IsCompleted || (recorded.Count > 0 && sandbox.Containers.All(recorded.Contains)))
                 return;
