@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using KataLike.Contract.Containerd.TaskV2;
+using KataLike.Contract.Sandbox;
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Cli;
@@ -43,8 +44,11 @@ internal static class SandboxCommand
         await using var events = arguments.ContainerdTtrpc.Length > 0
             ? EventPublisher.ToContainerd(arguments.ContainerdTtrpc, arguments.Namespace, log.Warning)
             : null;
-        var tasks = new TaskService(sandbox, new ContainerdStreams(null), events);
-        var server = new TtrpcServer([.. TaskServiceTable.For(tasks)]);
+        await using var stubs = new StubSocket(sandbox.Directory.Listen(SandboxDirectory.StdioSocket), sandbox);
+        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take), events);
+        stubs.Start(tasks.ForgetExecAsync);
+        var processes = SandboxTable.For(container => sandbox.Get(container).ProcessesAsync());
+        var server = new TtrpcServer([.. TaskServiceTable.For(tasks), processes]);
 
         using var stop = new CancellationTokenSource();
         var serving = server.ListenAsync(Take(listener), stop.Token);
@@ -68,7 +72,7 @@ internal static class SandboxCommand
             foreach (var container in sandbox.Containers.Where(container => container.Init.Exited.IsCompleted && recorded.Add(container)))
             {
                 var exit = await container.Init.Exited;
-                _ = (root, exit);
+                ContainerState.RecordExit(root, container.Id, exit.Status, exit.At);
             }
             if (sandbox.Died.IsCompleted || (recorded.Count > 0 && sandbox.Containers.All(recorded.Contains)))
                 return;

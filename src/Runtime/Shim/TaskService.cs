@@ -237,6 +237,15 @@ internal sealed class TaskService : ITaskService
         return Nothing;
     }
 
+    /// <summary>Deletes an exec that has ended, for a stub: those have no client that would.</summary>
+    public async Task ForgetExecAsync(string id, string execId)
+    {
+        if (!_processes.TryRemove((id, execId), out var exec))
+            return;
+        await exec.Process.DeleteAsync();
+        exec.CloseInput();
+    }
+
     private void BeginCreate()
     {
         lock (_lock)
