@@ -5,6 +5,11 @@ namespace KataLike.Benchmarks;
 /// <summary>An OCI runtime and the flags that it needs to work on this machine.</summary>
 internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyList<string> Flags)
 {
+    private const string Unified = "/sys/fs/cgroup/unified";
+
+    /// <summary>What the program is run by, where it does not like the machine as it is.</summary>
+    private IReadOnlyList<string> Wrapper { get; init; } = [];
+
     /// <summary>Ours, and those of the others that are installed.</summary>
     public static IReadOnlyList<ContainerRuntime> Installed(string repository)
     {
@@ -12,8 +17,11 @@ internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyLi
         [
             new("katalike", $"{repository}/out/bin/katalike", []),
             new("runc", "runc", []),
-            // Without cgroups: crun refuses machines that have both versions of them mounted.
-            new("crun", "crun", ["--cgroup-manager=disabled"]),
+            // crun refuses machines that have both versions of cgroups mounted, and otherwise would leave the scope's.
+            new("crun", "crun", ["--cgroup-manager=disabled"])
+            {
+                Wrapper = Directory.Exists(Unified) ? ["unshare", "--mount", "sh", "-c", $"umount {Unified} && exec \"$0\" \"$@\""] : [],
+            },
             // ptrace works where KVM does not; cgroups and network as crun and the bundle have it.
             new("runsc", "runsc", ["--platform=ptrace", "--network=none", "--ignore-cgroups"]),
         ];
@@ -38,5 +46,5 @@ internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyLi
         }
     }
 
-    public IReadOnlyList<string> Command(string root, params string[] arguments) => [Program, "--root", root, .. Flags, .. arguments];
+    public IReadOnlyList<string> Command(string root, params string[] arguments) => [.. Wrapper, Program, "--root", root, .. Flags, .. arguments];
 }

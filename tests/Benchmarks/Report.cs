@@ -7,6 +7,8 @@ namespace KataLike.Benchmarks;
 /// <summary>The results as a table for people and as JSON for programs.</summary>
 internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRuntime> runtimes, int runs)
 {
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
     private const string Begin = "<!-- bench:begin -->", End = "<!-- bench:end -->";
 
     public string Table()
@@ -42,7 +44,7 @@ internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRun
                 pssMebibytes = Measurement.Memories.ToDictionary(count => count, count => Idle(runtime, count)),
             }),
         },
-        new JsonSerializerOptions { WriteIndented = true });
+        Indented);
 
     /// <summary>Puts the table between the markers of a document; appends them where they are missing.</summary>
     public static void Replace(string document, string table)
