@@ -1,1 +1,42 @@
-return 0;
+using KataLike.Agent.Service;
+using KataLike.Agent.Streams;
+
+namespace KataLike.Agent;
+
+/// <summary>PID 1 of the guest.</summary>
+internal static class Program
+{
+    private static int Main()
+    {
+        if (Environment.ProcessId != 1)
+        {
+            return 1;
+        }
+        try
+        {
+            Boot.CreateFileSystems();
+            Log.Configure(KernelParameters.Read());
+            Boot.PrepareContainers();
+            Serve();
+        }
+        catch (Exception e)
+        {
+            // An exception that leaves PID 1 panics the kernel, which says less.
+            Log.Error($"the agent failed: {e}");
+        }
+        Boot.PowerOff();
+        return 1;
+    }
+
+    /// <summary>Runs until the machine is to end. The calling thread moves all streams.</summary>
+    private static void Serve()
+    {
+        using var loop = new EventLoop();
+        var reaper = new Reaper();
+        reaper.Start();
+        var agent = new AgentService(loop, reaper);
+        var connection = new ControlConnection(loop, agent);
+        _ = connection.RunAsync().ContinueWith(_ => loop.Stop(), TaskScheduler.Default);
+        loop.Run();
+    }
+}

@@ -8,12 +8,18 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int getsockopt(int fd, int level, int name, void* value, uint* length);
+
+    [LibraryImport("libc")]
+    internal static partial uint geteuid();
 }
 
 /// <summary>Who connected to a Unix socket: struct ucred.</summary>
 [StructLayout(LayoutKind.Sequential)]
 public readonly record struct PeerCredentials(int Pid, uint Uid, uint Gid)
 {
+    /// <summary>The user that this process acts as.</summary>
+    public static uint OwnUser => Libc.geteuid();
+
     public static unsafe PeerCredentials Of(FileDescriptor socket)
     {
         PeerCredentials value;

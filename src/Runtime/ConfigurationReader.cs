@@ -25,7 +25,7 @@ internal sealed record ConfigurationEntry(string File, int Line, string Section,
     public T OneOf<T>() where T : struct, Enum
     {
         foreach (var value in Enum.GetValues<T>())
-            if (value.ToString().ToLowerInvariant() == Text())
+            if (string.Equals($"{value}", Text(), StringComparison.OrdinalIgnoreCase))
                 return value;
         throw Error($"{Key} must be one of {string.Join(", ", Enum.GetNames<T>()).ToLowerInvariant()}");
     }

@@ -1,5 +1,5 @@
 using KataLike.Runtime.Cli;
-using KataLike.Runtime.Sandbox;
+using KataLike.Runtime.Sandboxes;
 using KataLike.Runtime.Shim;
 
 // One binary: the name it is called by and the first word decide which process this is.

@@ -1,6 +1,51 @@
+using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
+
 namespace KataLike.Runtime.Cli;
 
+/// <summary>
+/// katalike stub ROOT SANDBOX attach …: the process that stands for a detached one of the guest. It exits with the
+/// guest's status; a signal's number plus 128 stays an exit code, which callers treat the same.
+/// </summary>
 internal static class StubCommand
 {
-    public static Task<int> RunAsync(string[] arguments) => Task.FromResult(arguments.Length < 0 ? 1 : 0);
+    /// <summary>The descriptor on which the parent learns the ticket and says to go on.</summary>
+    public const int ReportNumber = 3;
+
+    public static Task<int> RunAsync(string[] arguments)
+    {
+        var signals = Signals.Redirect(StubSession.Forwarded);
+        if (arguments is not [var root, var sandbox, .. var words] ||
+            StubMessage.Parse(string.Join(' ', words)) is not StubMessage.Attach request)
+        {
+            StandardStreams.WriteError("katalike stub is started by katalike create, run and exec\n");
+            return Task.FromResult(1);
+        }
+        return Task.FromResult(Run(new StateRoot(root), sandbox, request, signals));
+    }
+
+    private static int Run(StateRoot root, string sandbox, StubMessage.Attach request, FileDescriptor signals)
+    {
+        using var report = new StubChannel(new FileDescriptor(ReportNumber));
+        try
+        {
+            using var session = request.Terminal
+                ? StubSession.Attach(root, sandbox, request, StandardStreams.Get(0), StandardStreams.Get(1))
+                : StubSession.Attach(root, sandbox, request, StandardStreams.Get(0), StandardStreams.Get(1), StandardStreams.Get(2));
+            if (!request.Terminal)
+                StandardStreams.Release();
+            report.Send(new StubMessage.Ticket(session.Ticket));
+            if (report.Receive() is not StubMessage.Bind)
+                return 1;
+            session.Bind();
+            report.Send(new StubMessage.Bound());
+            report.Dispose();
+            return session.Wait(signals, request.Terminal ? StandardStreams.Get(0) : null);
+        }
+        catch (Exception e) when (e is RuntimeException or LinuxException)
+        {
+            report.Send(new StubMessage.Error(e.Message));
+            return 1;
+        }
+    }
 }

@@ -1,6 +1,112 @@
-namespace KataLike.Runtime.Sandbox;
+using System.Net.Sockets;
+using System.Text;
+using KataLike.Contract.Containerd.TaskV2;
+using KataLike.Contract.Sandbox;
+using KataLike.Contract.Ttrpc;
+using KataLike.Linux;
+using KataLike.Runtime.Cli;
+using KataLike.Runtime.Shim;
 
+namespace KataLike.Runtime.Sandboxes;
+
+/// <summary>The resident process of one sandbox: owns the machine, and serves the Task API until nobody needs it.</summary>
 internal static class SandboxCommand
 {
-    public static Task<int> RunAsync(string[] arguments) => Task.FromResult(arguments.Length < 0 ? 1 : 0);
+    public static async Task<int> RunAsync(string[] arguments)
+    {
+        FileDescriptor? ready = null;
+        var log = Log.ToStandardError();
+        try
+        {
+            var parsed = SandboxArguments.Parse(arguments);
+            ready = parsed.ReadyDescriptor is { } number ? new FileDescriptor(number) : null;
+            await ServeAsync(parsed, log, () => Tell(ref ready, "ok"));
+            return 0;
+        }
+        catch (Exception error)
+        {
+            Tell(ref ready, $"error: {error.Message.ReplaceLineEndings(" ")}");
+            log.Warning(error is RuntimeException ? error.Message : $"sandbox: {error}");
+            return 1;
+        }
+    }
+
+    private static async Task ServeAsync(SandboxArguments arguments, Log log, Action ready)
+    {
+        var configuration = Configuration.Load(arguments.Configuration);
+        configuration = configuration with { Debug = configuration.Debug || arguments.Debug };
+        var root = new StateRoot(arguments.Root);
+        await using var sandbox = Sandbox.Begin(
+            new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning));
+        var listener = arguments.ListenDescriptor is { } number
+            ? new FileDescriptor(number)
+            : sandbox.Directory.Listen(SandboxDirectory.TaskSocket);
+        await using var events = arguments.ContainerdTtrpc.Length > 0
+            ? EventPublisher.ToContainerd(arguments.ContainerdTtrpc, arguments.Namespace, log.Warning)
+            : null;
+        await using var stubs = new StubSocket(sandbox.Directory.Listen(SandboxDirectory.StdioSocket), sandbox);
+        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take), events);
+        stubs.Start(tasks.ForgetExecAsync);
+        var processes = SandboxTable.For(container => sandbox.Get(container).ProcessesAsync());
+        var server = new TtrpcServer([.. TaskServiceTable.For(tasks), processes]);
+
+        using var stop = new CancellationTokenSource();
+        var serving = server.ListenAsync(Take(listener), stop.Token);
+        ready();
+        _ = LogAsync(sandbox, log);
+        await Task.WhenAny(tasks.Finished, arguments.Door == Door.Cli ? LastExitAsync(sandbox, root) : Task.Delay(-1, stop.Token));
+        await sandbox.ShutdownAsync();
+        await stop.CancelAsync();
+        await serving;
+        if (arguments.Door == Door.Shim)
+            ShimAddress.Remove(arguments.Address);
+    }
+
+    /// <summary>Completes when the sandbox's last container has ended, or the sandbox itself, and the ends are on disk.</summary>
+    private static async Task LastExitAsync(Sandbox sandbox, StateRoot root)
+    {
+        var recorded = new HashSet<Container>();
+        while (true)
+        {
+            var change = sandbox.Changed;
+            foreach (var container in sandbox.Containers.Where(container => container.Init.Exited.IsCompleted && recorded.Add(container)))
+            {
+                var exit = await container.Init.Exited;
+                ContainerState.RecordExit(root, container.Id, exit.Status, exit.At);
+            }
+            if (sandbox.Died.IsCompleted || (recorded.Count > 0 && sandbox.Containers.All(recorded.Contains)))
+                return;
+            await change;
+        }
+    }
+
+    private static async Task LogAsync(Sandbox sandbox, Log log)
+    {
+        try
+        {
+            await sandbox.Ready;
+            log.Debug($"sandbox is ready: guest kernel {sandbox.GuestKernel}, boot id {sandbox.BootId}");
+        }
+        catch (Exception error)
+        {
+            log.Warning(error.Message);
+        }
+    }
+
+    private static Socket Take(FileDescriptor listener)
+    {
+        var handle = new SafeSocketHandle(listener.Number, ownsHandle: true);
+        listener.SetHandleAsInvalid();
+        return new Socket(handle);
+    }
+
+    /// <summary>Says one line to whoever started us, and lets go of the pipe.</summary>
+    private static void Tell(ref FileDescriptor? pipe, string line)
+    {
+        if (pipe is null)
+            return;
+        _ = Files.TryWrite(pipe, Encoding.UTF8.GetBytes(line + "\n"));
+        pipe.Dispose();
+        pipe = null;
+    }
 }

@@ -1,4 +1,6 @@
-namespace KataLike.Runtime.Sandboxes;
+using KataLike.Runtime.Sandboxes;
+
+namespace KataLike.Runtime;
 
 /// <summary>The directory that holds all state (docs/architecture.md, "State on disk"). Ids are checked before they become paths.</summary>
 internal sealed class StateRoot(string path)

@@ -7,6 +7,7 @@ using KataLike.Contract.Ttrpc;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Sandboxes;
 using KataLike.Runtime.Storage;
+using Process = KataLike.Runtime.Sandboxes.Process;
 
 namespace KataLike.Runtime.Shim;
 
@@ -234,6 +235,15 @@ internal sealed class TaskService : ITaskService
         _ = await Task.WhenAny(shutdown, Task.Delay(ShutdownTime));
         _ = Task.WhenAll(shutdown, context.AnswerSent).ContinueWith(_ => _finished.TrySetResult(), TaskScheduler.Default);
         return Nothing;
+    }
+
+    /// <summary>Deletes an exec that has ended, for a stub: those have no client that would.</summary>
+    public async Task ForgetExecAsync(string id, string execId)
+    {
+        if (!_processes.TryRemove((id, execId), out var exec))
+            return;
+        await exec.Process.DeleteAsync();
+        exec.CloseInput();
     }
 
     private void BeginCreate()

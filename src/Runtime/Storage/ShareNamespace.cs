@@ -14,6 +14,8 @@ namespace KataLike.Runtime.Storage;
 /// </remarks>
 internal sealed class ShareNamespace : IDisposable
 {
+    private const int SigKill = 9;
+
     private readonly BlockingCollection<Action> _work = [];
     private readonly Thread _thread;
     private readonly string _shared;
@@ -46,7 +48,7 @@ internal sealed class ShareNamespace : IDisposable
     public ChildProcess Start(ProcessStart start)
     {
         ChildProcess? child = null;
-        Run(() => child = ChildProcess.Start(start with { ParentDeathSignal = Signals.Kill }));
+        Run(() => child = ChildProcess.Start(start with { ParentDeathSignal = SigKill }));
         return child!;
     }
 
@@ -78,7 +80,7 @@ internal sealed class ShareNamespace : IDisposable
         if (!Directory.Exists(directory))
             return;
         foreach (var entry in Directory.EnumerateFileSystemEntries(directory))
-            Run(() => Mounts.DetachAll($"{_shared}/{containerId}/{Path.GetFileName(entry)}"));
+            Run(() => MountNamespace.DetachAll($"{_shared}/{containerId}/{Path.GetFileName(entry)}"));
         Directory.Delete(directory, recursive: true);
     }
 
@@ -87,14 +89,15 @@ internal sealed class ShareNamespace : IDisposable
         try
         {
             // On the caller's thread, which sees the source as the host does.
-            using var tree = MountTrees.Clone(share.Source, share.Recursive);
-            MountTrees.SetAttributes(tree, share.Propagation, share.ReadOnly);
+            using var tree = Mounts.Clone(share.Source, share.Recursive);
+            var attributes = share.ReadOnly ? MountAttributes.ReadOnly : MountAttributes.None;
+            Mounts.Change(tree, attributes, propagation: share.Propagation, recursive: true);
             var place = $"{_writable!.ProcPath}/{containerId}/{share.Name}";
             if (Files.Status(tree).IsDirectory)
                 Directory.CreateDirectory(place);
             else
                 File.WriteAllBytes(place, []);
-            Run(() => MountTrees.Attach(tree, $"{_shared}/{containerId}/{share.Name}"));
+            Run(() => Mounts.Attach(tree, $"{_shared}/{containerId}/{share.Name}"));
         }
         catch (LinuxException error)
         {
@@ -108,12 +111,12 @@ internal sealed class ShareNamespace : IDisposable
         if (mount.IsBind)
         {
             var readOnly = mount.Options.Contains("ro");
-            Attach(containerId, new HostShare(mount.Source, SharePlan.RootfsName, Recursive: true, readOnly, Propagation.Private));
+            Attach(containerId, new HostShare(mount.Source, SharePlan.RootfsName, Recursive: true, readOnly, MountPropagation.Private));
             return;
         }
         try
         {
-            Run(() => Mounts.Mount(mount.Source, $"{_shared}/{containerId}/{SharePlan.RootfsName}", mount.Type, mount.Options));
+            Run(() => MountNamespace.Mount(mount.Source, $"{_shared}/{containerId}/{SharePlan.RootfsName}", mount.Type, mount.Options));
         }
         catch (LinuxException error)
         {
@@ -123,13 +126,13 @@ internal sealed class ShareNamespace : IDisposable
 
     private void SetUp()
     {
-        Mounts.LeaveHostNamespace();
-        Mounts.Mount("katalike", _shared, "tmpfs", ["mode=0700", "size=4m", "nr_inodes=16k", "nosuid", "nodev", "noexec"]);
+        MountNamespace.Leave();
+        MountNamespace.Mount("katalike", _shared, "tmpfs", ["mode=0700", "size=4m", "nr_inodes=16k", "nosuid", "nodev", "noexec"]);
         _writable = Files.Open(_shared, Files.PathOnly | Files.Directory);
-        using var top = MountTrees.Clone(_shared, recursive: false);
-        MountTrees.SetAttributes(top, Propagation.Private, readOnly: true);
-        MountTrees.Attach(top, _shared);
-        Mounts.SetPropagation(_shared, Propagation.Shared);
+        using var top = Mounts.Clone(_shared, recursive: false);
+        Mounts.Change(top, MountAttributes.ReadOnly);
+        Mounts.Attach(top, _shared);
+        MountNamespace.SetPropagation(_shared, MountPropagation.Shared);
     }
 
     private void Run(Action action)

@@ -5,7 +5,7 @@ using KataLike.Linux;
 namespace KataLike.Runtime.Storage;
 
 /// <summary>A path of the host that a container sees, and its place below the container's shared directory.</summary>
-internal sealed record HostShare(string Source, string Name, bool Recursive, bool ReadOnly, Propagation Propagation);
+internal sealed record HostShare(string Source, string Name, bool Recursive, bool ReadOnly, MountPropagation Propagation);
 
 /// <summary>What of a container's mounts comes from the host, and what the agent is told about it.</summary>
 /// <remarks>
@@ -29,7 +29,7 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
         var shares = new List<HostShare>();
         var overlay = new Overlay { Rootfs = $"{Hypervisor.SharedFiles.Tag}/{id}/{RootfsName}" };
         if (rootfs.Count == 0)
-            shares.Add(new HostShare(Absolute(spec.Root!.Path, bundle), RootfsName, Recursive: true, ReadOnly: false, Propagation.Private));
+            shares.Add(new HostShare(Absolute(spec.Root!.Path, bundle), RootfsName, Recursive: true, ReadOnly: false, MountPropagation.Private));
 
         for (var index = 0; index < (spec.Mounts?.Count ?? 0); index++)
         {
@@ -58,7 +58,7 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
             source, name,
             Recursive: !options.Contains("bind") || options.Contains("rbind"),
             ReadOnly: options.Any(option => option is "ro" or "rro"),
-            follows ? Propagation.Slave : Propagation.Private);
+            follows ? MountPropagation.Slave : MountPropagation.Private);
     }
 
     private static bool IsGuests(string source) =>

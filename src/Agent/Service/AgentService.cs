@@ -1,0 +1,186 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Google.Protobuf.WellKnownTypes;
+using KataLike.Agent.Containers;
+using KataLike.Agent.Streams;
+using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
+using KataLike.Contract.Ttrpc;
+
+namespace KataLike.Agent.Service;
+
+/// <summary>agent.proto over the containers of this machine. Calls run beside each other, on pool threads.</summary>
+internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
+{
+    private const int MaxSignal = 64;
+
+    private readonly Containers.Containers _maker = new(new CgroupRoot(Boot.ContainersCgroup));
+
+    // A null holds the id of a container that is being made.
+    private readonly ConcurrentDictionary<string, HostedContainer?> _containers = new();
+    private readonly Channel<string> _outOfMemory = Channel.CreateUnbounded<string>();
+    private SandboxNamespaces? _namespaces;
+
+    public Task<SetUpSandboxResponse> SetUpSandbox(SetUpSandboxRequest request, TtrpcContext context) =>
+        Task.FromResult(Sandbox.SetUp(request));
+
+    public Task<CreateContainerResponse> CreateContainer(CreateContainerRequest request, TtrpcContext context)
+    {
+        Ids.Check(request.Id, "container ID");
+        if (!_containers.TryAdd(request.Id, null))
+        {
+            throw new TtrpcException(StatusCode.AlreadyExists, "container with given ID already exists");
+        }
+        try
+        {
+            var container = Create(request);
+            _containers[request.Id] = container;
+            return Task.FromResult(new CreateContainerResponse { Pid = (uint)container.Pid });
+        }
+        catch
+        {
+            _containers.TryRemove(request.Id, out _);
+            throw;
+        }
+    }
+
+    public Task<StartContainerResponse> StartContainer(StartContainerRequest request, TtrpcContext context)
+    {
+        Find(request.Id).Start();
+        return Task.FromResult(new StartContainerResponse());
+    }
+
+    public Task<ExecResponse> Exec(ExecRequest request, TtrpcContext context)
+    {
+        Ids.Check(request.ExecId, "exec ID");
+        var container = Find(request.Id);
+        var process = ProcessSpec.Parse(request.Process.Span);
+        var pid = container.Exec(request.ExecId, process, ProcessStreams.Open(loop, request.Streams), reaper);
+        return Task.FromResult(new ExecResponse { Pid = (uint)pid });
+    }
+
+    public async Task<DeleteResponse> Delete(DeleteRequest request, TtrpcContext context)
+    {
+        var container = Find(request.Id);
+        if (request.ExecId.Length > 0)
+        {
+            container.DeleteExec(request.ExecId);
+            return new DeleteResponse();
+        }
+        await container.DeleteAsync();
+        if (_containers.TryRemove(request.Id, out _))
+        {
+            container.Dispose();
+        }
+        return new DeleteResponse();
+    }
+
+    public Task<SignalResponse> Signal(SignalRequest request, TtrpcContext context)
+    {
+        if (request.Signal > MaxSignal)
+        {
+            throw new TtrpcException(StatusCode.InvalidArgument, $"unknown signal {request.Signal}");
+        }
+        Find(request.Id).Signal(request.ExecId, (int)request.Signal, request.All);
+        return Task.FromResult(new SignalResponse());
+    }
+
+    public async Task<WaitResponse> Wait(WaitRequest request, TtrpcContext context)
+    {
+        var end = await Find(request.Id).Process(request.ExecId).End.WaitAsync(context.CancellationToken);
+        return new WaitResponse
+        {
+            ExitStatus = (uint)end.Exit.Code,
+            ExitedAt = Timestamp.FromDateTimeOffset(end.Exit.At),
+            OomKilled = end.OutOfMemory,
+            StreamsHeld = end.StreamsHeld,
+        };
+    }
+
+    public Task<ResizeResponse> Resize(ResizeRequest request, TtrpcContext context)
+    {
+        Find(request.Id).Process(request.ExecId).Resize(request.Columns, request.Rows);
+        return Task.FromResult(new ResizeResponse());
+    }
+
+    public Task<ProcessesResponse> Processes(ProcessesRequest request, TtrpcContext context) =>
+        Task.FromResult(Find(request.Id).Processes());
+
+    public Task<PauseResponse> Pause(PauseRequest request, TtrpcContext context)
+    {
+        Find(request.Id).Pause();
+        return Task.FromResult(new PauseResponse());
+    }
+
+    public Task<ResumeResponse> Resume(ResumeRequest request, TtrpcContext context)
+    {
+        Find(request.Id).Resume();
+        return Task.FromResult(new ResumeResponse());
+    }
+
+    public Task<UpdateResponse> Update(UpdateRequest request, TtrpcContext context)
+    {
+        Find(request.Id).Update(Resources.Parse(request.Resources.Span));
+        return Task.FromResult(new UpdateResponse());
+    }
+
+    public Task<StatsResponse> Stats(StatsRequest request, TtrpcContext context) =>
+        Task.FromResult(Find(request.Id).Stats());
+
+    public async Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context) =>
+        new() { OutOfMemory = await _outOfMemory.Reader.ReadAsync(context.CancellationToken) };
+
+    public Task<ShutdownResponse> Shutdown(ShutdownRequest request, TtrpcContext context)
+    {
+        foreach (var container in _containers.Values)
+        {
+            container?.Kill();
+        }
+        _ = PowerOffAsync(context.AnswerSent);
+        return Task.FromResult(new ShutdownResponse());
+    }
+
+    private static async Task PowerOffAsync(Task answerSent)
+    {
+        await answerSent;
+        try
+        {
+            Sandbox.Unmount();
+        }
+        finally
+        {
+            Boot.PowerOff();
+        }
+    }
+
+    private HostedContainer Find(string id) =>
+        _containers.GetValueOrDefault(id) ?? throw new TtrpcException(StatusCode.NotFound, "container does not exist");
+
+    private HostedContainer Create(CreateContainerRequest request)
+    {
+        var spec = Spec.Parse(request.Config.Span);
+        var overlay = request.Overlay ?? new Overlay();
+        var streams = ProcessStreams.Open(loop, request.Streams);
+        try
+        {
+            using var launch = reaper.BeginLaunch();
+            var container = _maker.Create(new ContainerRequest
+            {
+                Id = request.Id,
+                Spec = spec,
+                Rootfs = Overlays.Rootfs(overlay),
+                MountSources = Overlays.Sources(overlay),
+                Stdio = streams.Stdio,
+                Sandbox = _namespaces,
+            });
+            _namespaces ??= container.Namespaces.Duplicate();
+            container.Cgroup.WatchMemoryEvents(() => _outOfMemory.Writer.TryWrite(request.Id));
+            return new HostedContainer(container, streams, launch.Adopt(container.Process.Pid));
+        }
+        catch
+        {
+            streams.Dispose();
+            throw;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+using System.Globalization;
+using KataLike.Contract.Agent;
+using KataLike.Contract.Ttrpc;
+using KataLike.Runtime.Sandboxes;
+
+namespace KataLike.Runtime.Cli.Commands;
+
+/// <summary>ps. The processes are the guest's, and so are the pids: the host's ps knows nothing of them.</summary>
+internal static class ProcessesCommand
+{
+    private static readonly string[] Default = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
+
+    public static Command Command { get; } = new("ps", "ps displays the processes running inside a container", RunAsync)
+    {
+        Arguments = "<container-id> [ps options]",
+        MaximumArguments = int.MaxValue,
+        OptionsAnywhere = false,
+        Flags = [Flag.Text("format, f", "select one of: table or json", "table")],
+        Description = """
+            The pids are those of the virtual machine. Of the options of ps, -e, -f, -ef and -o COLUMNS are known, with the
+            columns uid, user, pid, ppid, c, stime, tty, time, comm, args and cmd.
+            """,
+    };
+
+    private static async Task<int> RunAsync(Invocation invocation)
+    {
+        var root = new StateRoot(invocation.Global.Root);
+        var state = ContainerState.Load(root, invocation.ContainerId);
+        var format = invocation.Options.Text("format") ?? "table";
+        if (format is not ("table" or "json"))
+            throw new RuntimeException("invalid format option");
+        var columns = Columns([.. invocation.Options.Positionals.Skip(1)]);
+        var processes = await ProcessesAsync(root, state);
+        StandardStreams.WriteOutput(format == "json"
+            ? $"[{string.Join(',', processes.Select(p => p.Pid))}]\n"
+            : Table.Format([[.. columns.Select(Title)], .. processes.Select(p => columns.Select(c => Cell(p, c)).ToArray())], space: 1));
+        return 0;
+    }
+
+    private static async Task<IReadOnlyList<ProcessInfo>> ProcessesAsync(StateRoot root, ContainerState state)
+    {
+        if (state.Exit(root) is not null || SandboxClient.Connect(root, state.Sandbox) is not { } connected)
+            return [];
+        await using var sandbox = connected;
+        try
+        {
+            return (await sandbox.ProcessesAsync(state.Id)).Processes;
+        }
+        catch (TtrpcException e) when (e.Code is StatusCode.NotFound or StatusCode.FailedPrecondition)
+        {
+            return [];
+        }
+    }
+
+    /// <exception cref="RuntimeException">An option that needs the host's ps.</exception>
+    private static string[] Columns(string[] options)
+    {
+        string[]? columns = null;
+        for (var i = 0; i < options.Length; i++)
+        {
+            var option = options[i];
+            if (option is "-e" or "-f" or "-ef" or "-fe" or "ef")
+                continue;
+            if (option is "-o" && i + 1 < options.Length)
+                option += options[++i];
+            columns = option.StartsWith("-o", StringComparison.Ordinal) && option.Length > 2
+                ? option[2..].Split(',')
+                : throw new RuntimeException($"ps option {option} is not supported: use -ef or -o COLUMNS");
+        }
+        foreach (var column in columns ?? [])
+            Title(column);
+        return columns ?? Default;
+    }
+
+    private static string Title(string column) => column switch
+    {
+        "uid" or "user" or "pid" or "ppid" or "c" or "stime" or "time" or "cmd" => column.ToUpperInvariant(),
+        "tty" => "TTY",
+        "comm" or "args" => "COMMAND",
+        _ => throw new RuntimeException($"ps column {column} is not supported"),
+    };
+
+    private static string Cell(ProcessInfo process, string column) => column switch
+    {
+        "uid" or "user" => process.Uid == 0 ? "root" : $"{process.Uid}",
+        "pid" => $"{process.Pid}",
+        "ppid" => $"{process.ParentPid}",
+        "c" => "0",
+        "stime" => process.StartedAt?.ToDateTimeOffset().ToLocalTime().ToString("HH:mm", CultureInfo.InvariantCulture) ?? "?",
+        "tty" => process.Terminal,
+        "time" => TimeSpan.FromMilliseconds(process.CpuTime / 1_000_000.0).ToString(@"hh\:mm\:ss", CultureInfo.InvariantCulture),
+        "comm" => Path.GetFileName(process.Arguments.FirstOrDefault("?")),
+        _ => string.Join(' ', process.Arguments),
+    };
+}

@@ -1,0 +1,109 @@
+using KataLike.Contract.Containerd.TaskV2;
+using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
+
+namespace KataLike.Runtime.Cli;
+
+/// <summary>create and run: all of it succeeds, or nothing stays.</summary>
+internal static class ContainerCreation
+{
+    public static IReadOnlyList<Flag> Flags { get; } =
+    [
+        Flag.Text("bundle, b", "path to the root of the bundle directory, defaults to the current directory"),
+        Flag.Text("console-socket", "path to an AF_UNIX socket which will receive a file descriptor referencing the master end of the console's pseudoterminal"),
+        Flag.Text("pidfd-socket", "path to an AF_UNIX socket which will receive a file descriptor referencing the container's stub process"),
+        Flag.Text("pid-file", "specify the file to write the process id to"),
+        Flag.Boolean("no-pivot", "accepted: the root file system is the guest's"),
+        Flag.Boolean("no-new-keyring", "accepted: keyrings are the guest's"),
+        Flag.Integer("preserve-fds", "refused unless 0: descriptors cannot enter the virtual machine"),
+    ];
+
+    /// <param name="start">run: the container is started too.</param>
+    /// <returns>The exit code: 0, or the container's where it is not detached.</returns>
+    public static async Task<int> RunAsync(Invocation invocation, bool start)
+    {
+        var options = invocation.Options;
+        var detach = !start || options.Boolean("detach");
+        // Before any thread starts.
+        using var signals = detach ? null : Signals.Redirect(StubSession.Forwarded);
+        RefusePreservedDescriptors(options);
+        var root = new StateRoot(invocation.Global.Root);
+        if (invocation.ContainerId.Length == 0)
+            throw new RuntimeException("container id cannot be empty");
+        StateRoot.ValidateId(invocation.ContainerId);
+        var bundle = Bundle.Open(options.Text("bundle") ?? ".");
+        var process = bundle.Spec.Process!;
+        var streams = new AttachmentOptions(process.Terminal, detach, options.Text("console-socket"), process.ConsoleSize);
+        streams.Check();
+
+        var state = Describe(invocation.ContainerId, bundle);
+        state.Reserve(root);
+        try
+        {
+            using var attachment = await MakeAsync(invocation, root, bundle, state, streams, start);
+            if (detach)
+                return 0;
+            var status = attachment.Wait(signals!);
+            if (!options.Boolean("keep"))
+                await Removal.RemoveAsync(root, state);
+            return status;
+        }
+        catch
+        {
+            await Removal.RemoveAsync(root, state);
+            throw;
+        }
+    }
+
+    /// <exception cref="RuntimeException">Descriptors beyond the standard streams were to be passed.</exception>
+    public static void RefusePreservedDescriptors(Options options)
+    {
+        if (options.Integer("preserve-fds") > 0)
+            throw new RuntimeException("--preserve-fds is not supported: descriptors of the host cannot enter the virtual machine");
+    }
+
+    private static ContainerState Describe(string id, Bundle bundle) => new()
+    {
+        Id = id,
+        Bundle = bundle.Path,
+        Rootfs = bundle.Rootfs,
+        Sandbox = bundle.Group ?? id,
+        Created = DateTimeOffset.UtcNow,
+        Annotations = bundle.Spec.Annotations,
+        Owner = PeerCredentials.OwnUser,
+    };
+
+    private static async Task<Attachment> MakeAsync(
+        Invocation invocation, StateRoot root, Bundle bundle, ContainerState state, AttachmentOptions streams, bool start)
+    {
+        await using var sandbox = FindSandbox(invocation, root, bundle, state.Sandbox);
+        var attachment = Attachment.Open(root, state.Sandbox, state.Id, "", streams);
+        try
+        {
+            await sandbox.CreateAsync(new CreateTaskRequest
+            {
+                Id = state.Id, Bundle = bundle.Path, Terminal = streams.Terminal, Stdin = $"stub://{attachment.Stub.Ticket}",
+            });
+            attachment.Stub.Bind();
+            (state with { Pid = attachment.Stub.Pid }).Save(root);
+            PidFile.Tell(invocation.Options, attachment.Stub.Pid);
+            if (start)
+                await sandbox.StartAsync(state.Id);
+            return attachment;
+        }
+        catch
+        {
+            attachment.Dispose();
+            throw;
+        }
+    }
+
+    private static SandboxClient FindSandbox(Invocation invocation, StateRoot root, Bundle bundle, string sandbox)
+    {
+        if (bundle.Group is not null && SandboxClient.Connect(root, sandbox) is { } running)
+            return running;
+        if (bundle.NeedsSandbox)
+            throw new RuntimeException($"sandbox {sandbox} is not running: create its sandbox container first");
+        return SandboxClient.Start(root, sandbox, bundle.Path, invocation.Global.ConfigurationPath);
+    }
+}

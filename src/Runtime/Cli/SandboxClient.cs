@@ -1,0 +1,163 @@
+using System.Net.Sockets;
+using System.Text;
+using KataLike.Contract.Containerd.TaskV2;
+using KataLike.Contract.Sandbox;
+using KataLike.Contract.Ttrpc;
+using KataLike.Linux;
+using KataLike.Runtime.Sandboxes;
+
+namespace KataLike.Runtime.Cli;
+
+/// <summary>
+/// The sandbox process as the command line sees it: found by its directory, or started. Every call has a deadline, for
+/// the process may hang.
+/// </summary>
+internal sealed class SandboxClient : IAsyncDisposable
+{
+    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(5), BootTime = TimeSpan.FromMinutes(5);
+
+    private readonly TtrpcClient connection;
+    private readonly TaskClient tasks;
+    private readonly string id;
+    private readonly int pid;
+
+    private SandboxClient(string id, FileDescriptor descriptor)
+    {
+        this.id = id;
+        pid = PeerCredentials.Of(descriptor).Pid;
+        var socket = new Socket(new SafeSocketHandle(descriptor.Number, ownsHandle: true));
+        descriptor.SetHandleAsInvalid();
+        connection = new TtrpcClient(new SocketStream(socket));
+        tasks = new TaskClient(connection);
+    }
+
+    /// <summary>Null where no process serves the sandbox.</summary>
+    public static SandboxClient? Connect(StateRoot root, string sandbox)
+    {
+        try
+        {
+            using var directory = Files.Open(root.SandboxDirectory(sandbox), Files.PathOnly | Files.Directory | Files.NoFollow);
+            return new SandboxClient(sandbox, UnixSockets.Connect(directory, SandboxDirectory.TaskSocket));
+        }
+        catch (LinuxException e) when (e.Errno is Errno.ENOENT or Errno.ECONNREFUSED)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Starts a sandbox process; returns once its sockets listen, while its machine still boots.</summary>
+    /// <exception cref="RuntimeException">It did not come up.</exception>
+    public static SandboxClient Start(StateRoot root, string sandbox, string bundle, string? configuration)
+    {
+        List<string> arguments =
+        [
+            "katalike", "sandbox", "--root", root.Path, "--id", sandbox, "--bundle", bundle, "--door", "cli", "--ready-fd", "4",
+        ];
+        if (configuration is not null)
+            arguments.AddRange(["--config", configuration]);
+        var (read, write) = Files.Pipe();
+        using (read)
+        {
+            using (write)
+            {
+                ChildProcess.Start(new ProcessStart
+                {
+                    Path = "/proc/self/exe",
+                    Arguments = arguments,
+                    Environment = [.. Inherited()],
+                    Descriptors = [(write, 4)],
+                    NewSession = true,
+                    WorkingDirectory = "/",
+                }).Dispose();
+            }
+            AwaitReady(read, sandbox);
+        }
+        return Connect(root, sandbox) ?? throw new RuntimeException($"sandbox {sandbox} ended right after its start");
+    }
+
+    /// <summary>The process behind the socket, by pidfd; null when it has ended.</summary>
+    public FileDescriptor? OpenProcess()
+    {
+        try
+        {
+            return Processes.Open(pid);
+        }
+        catch (LinuxException e) when (e.Errno == Errno.ESRCH)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Waits for the machine to boot, whose time the sandbox process limits.</summary>
+    public Task CreateAsync(CreateTaskRequest request) =>
+        CallAsync(cancel => tasks.CreateAsync(request, cancel), BootTime);
+
+    public Task StartAsync(string container, string execId = "") =>
+        CallAsync(cancel => tasks.StartAsync(new StartRequest { Id = container, ExecId = execId }, cancel), 6 * AnswerTime);
+
+    public Task ExecAsync(ExecProcessRequest request) => CallAsync(cancel => tasks.ExecAsync(request, cancel));
+
+    public Task KillAsync(string container, int signal, bool all) => CallAsync(cancel => tasks.KillAsync(
+        new KillRequest { Id = container, Signal = (uint)signal, All = all }, cancel));
+
+    public Task<StateResponse> StateAsync(string container) =>
+        CallAsync(cancel => tasks.StateAsync(new StateRequest { Id = container }, cancel));
+
+    public Task WaitAsync(string container) => CallAsync(cancel => tasks.WaitAsync(new WaitRequest { Id = container }, cancel));
+
+    public Task DeleteAsync(string container, string execId = "") =>
+        CallAsync(cancel => tasks.DeleteAsync(new DeleteRequest { Id = container, ExecId = execId }, cancel));
+
+    public Task PauseAsync(string container) => CallAsync(cancel => tasks.PauseAsync(new PauseRequest { Id = container }, cancel));
+
+    public Task ResumeAsync(string container) =>
+        CallAsync(cancel => tasks.ResumeAsync(new ResumeRequest { Id = container }, cancel));
+
+    public Task ShutdownAsync() => CallAsync(cancel => tasks.ShutdownAsync(new ShutdownRequest { Id = id, Now = true }, cancel));
+
+    public Task<Contract.Agent.ProcessesResponse> ProcessesAsync(string container) =>
+        CallAsync(cancel => SandboxTable.ProcessesAsync(connection, container, cancel));
+
+    public ValueTask DisposeAsync() => connection.DisposeAsync();
+
+    private async Task<T> CallAsync<T>(Func<CancellationToken, Task<T>> call, TimeSpan? time = null)
+    {
+        using var limit = new CancellationTokenSource(time ?? AnswerTime);
+        try
+        {
+            return await call(limit.Token);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new SandboxUnreachableException($"sandbox {id} does not answer: remove its containers with delete --force", e);
+        }
+        catch (TtrpcDisconnectedException e)
+        {
+            throw new SandboxUnreachableException($"sandbox {id} has died", e);
+        }
+    }
+
+    private static IEnumerable<string> Inherited() =>
+        from name in (string[])["PATH", "HOME", "TMPDIR"]
+        let value = Environment.GetEnvironmentVariable(name)
+        where value is not null
+        select $"{name}={value}";
+
+    private static void AwaitReady(FileDescriptor pipe, string sandbox)
+    {
+        var answer = new StringBuilder();
+        Span<byte> buffer = stackalloc byte[512];
+        for (int count; (count = Files.Read(pipe, buffer)) > 0;)
+            answer.Append(Encoding.UTF8.GetString(buffer[..count]));
+        var line = answer.ToString().TrimEnd('\n');
+        if (line == "ok")
+            return;
+        const string error = "error: ";
+        throw new RuntimeException(line.StartsWith(error, StringComparison.Ordinal)
+            ? line[error.Length..]
+            : $"the process of sandbox {sandbox} ended before it was ready");
+    }
+}
+
+/// <summary>The sandbox process is gone or hangs: its containers are lost.</summary>
+internal sealed class SandboxUnreachableException(string message, Exception cause) : Exception(message, cause);

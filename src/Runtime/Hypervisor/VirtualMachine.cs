@@ -1,0 +1,114 @@
+using KataLike.Linux;
+using KataLike.Runtime.Storage;
+
+namespace KataLike.Runtime.Hypervisor;
+
+/// <summary>What QEMU needs from us, by descriptor. Closed here once QEMU has them.</summary>
+internal sealed record MachineDescriptors(FileDescriptor Vsock, FileDescriptor? SharedFiles);
+
+/// <summary>A running machine. Its end shows in <see cref="Ended"/>, however it came about.</summary>
+internal sealed class VirtualMachine : IAsyncDisposable
+{
+    public const int QmpNumber = 3, VsockNumber = 4, SharedFilesNumber = 5;
+
+    private const int SigKill = 9;
+
+    private readonly ChildProcess _process;
+    private readonly QmpClient _qmp;
+    private readonly BoundedLog _console, _log;
+
+    private VirtualMachine(ChildProcess process, QmpClient qmp, BoundedLog console, BoundedLog log)
+    {
+        (_process, _qmp, _console, _log) = (process, qmp, console, log);
+        Ended = EndAsync();
+    }
+
+    public int Pid => _process.Pid;
+
+    /// <summary>Completes with a line that says how QEMU ended, once it was reaped. Never faults.</summary>
+    public Task<string> Ended { get; }
+
+    /// <exception cref="VmException">QEMU cannot be executed.</exception>
+    public static VirtualMachine Start(
+        string qemu, MachineSpec spec, MachineDescriptors descriptors, ShareNamespace parent, string consoleLog, string qemuLog)
+    {
+        var console = new BoundedLog(consoleLog);
+        var log = new BoundedLog(qemuLog);
+        var (ours, qmp) = UnixSockets.Pair();
+        var files = new List<(FileDescriptor, int)>
+        {
+            (console.ChildEnd, 1), (log.ChildEnd, 2), (qmp, QmpNumber), (descriptors.Vsock, VsockNumber),
+        };
+        if (descriptors.SharedFiles is { } shared)
+            files.Add((shared, SharedFilesNumber));
+        try
+        {
+            var process = parent.Start(new ProcessStart
+            {
+                Path = qemu,
+                Arguments = [qemu, .. QemuCommandLine.From(spec)],
+                Descriptors = files,
+                WorkingDirectory = "/",
+            });
+            return new VirtualMachine(process, new QmpClient(SocketStreams.Take(ours)), console, log);
+        }
+        catch (LinuxException error)
+        {
+            ours.Dispose();
+            console.Dispose();
+            log.Dispose();
+            throw new VmException($"cannot start {qemu}: {error.Message}", cause: error);
+        }
+        finally
+        {
+            console.ChildEnd.Dispose();
+            log.ChildEnd.Dispose();
+            qmp.Dispose();
+            descriptors.SharedFiles?.Dispose();
+        }
+    }
+
+    /// <summary>An exception for something that went wrong with this machine: carries what it said last.</summary>
+    public VmException Failure(string reason, Exception? cause = null) => new(reason, _log.Tail, _console.Tail, cause);
+
+    /// <summary>Ends QEMU at once: by QMP, and by SIGKILL when it does not within the time.</summary>
+    public async Task QuitAsync(TimeSpan patience)
+    {
+        using var limit = new CancellationTokenSource(patience);
+        try
+        {
+            await _qmp.ExecuteAsync("quit", limit.Token);
+            await Ended.WaitAsync(limit.Token);
+        }
+        catch (Exception error) when (error is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            Kill();
+        }
+        await Ended;
+    }
+
+    public void Kill() => _process.Signal(SigKill);
+
+    private async Task<string> EndAsync()
+    {
+        var status = await _process.Exited;
+        // Its last words; a writer that it left behind does not keep us.
+        await Task.WhenAny(Task.WhenAll(_log.Ended, _console.Ended), Task.Delay(TimeSpan.FromMilliseconds(200)));
+        return status switch
+        {
+            { Signalled: true } => $"qemu was killed by signal {status.Number}",
+            { Number: 0 } => "the machine was switched off",
+            _ => $"qemu exited with status {status.Number}",
+        };
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Kill();
+        await Ended;
+        await _qmp.DisposeAsync();
+        _console.Dispose();
+        _log.Dispose();
+        _process.Dispose();
+    }
+}

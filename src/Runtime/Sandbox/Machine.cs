@@ -1,0 +1,134 @@
+using System.Security.Cryptography;
+using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
+using KataLike.Contract.Agent;
+using KataLike.Contract.Ttrpc;
+using KataLike.Linux;
+using KataLike.Runtime.Hypervisor;
+using KataLike.Runtime.Storage;
+using KataLike.Runtime.Vsock;
+
+namespace KataLike.Runtime.Sandboxes;
+
+/// <summary>All that runs for one sandbox: QEMU, virtiofsd, the vsock device and the connection to the agent.</summary>
+internal sealed class Machine : IAsyncDisposable
+{
+    public const uint ControlPort = 1024;
+
+    private readonly Virtiofsd _virtiofsd;
+
+    private Machine(ShareNamespace shares, IVsock vsock, Virtiofsd virtiofsd, VirtualMachine hypervisor, AgentClient agent)
+    {
+        (Shares, Vsock, _virtiofsd, Hypervisor, Agent) = (shares, vsock, virtiofsd, hypervisor, agent);
+    }
+
+    public ShareNamespace Shares { get; }
+    public IVsock Vsock { get; }
+    public VirtualMachine Hypervisor { get; }
+    public AgentClient Agent { get; }
+
+    /// <summary>Starts everything; returns while the guest boots.</summary>
+    public static async Task<Machine> StartAsync(
+        string name, Configuration configuration, SandboxSize size, SandboxDirectory directory, Action<string> log)
+    {
+        var programs = ProgramPaths.Find(configuration);
+        var accelerator = ChosenAccelerator.Choose(configuration.Accelerator);
+        if (accelerator.Note is { } note)
+            log(note);
+
+        var undo = new Stack<Func<ValueTask>>();
+        try
+        {
+            var shares = ShareNamespace.Enter(directory.Shared);
+            undo.Push(() => { shares.Dispose(); return default; });
+            var (vsock, vsockSpec, vsockDescriptor) = OpenVsock(log);
+            undo.Push(vsock.DisposeAsync);
+            var agent = Control(vsock);
+            undo.Push(agent.Connection.DisposeAsync);
+            var virtiofsd = Virtiofsd.Start(programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog);
+            undo.Push(virtiofsd.DisposeAsync);
+            var spec = new MachineSpec
+            {
+                Name = name,
+                Accelerator = accelerator.Accelerator,
+                Machine = configuration.Machine,
+                Vcpus = size.Vcpus,
+                MemoryMib = size.MemoryMib,
+                Kernel = programs.Kernel,
+                Initrd = programs.Initrd,
+                Qboot = programs.Qboot,
+                KernelParameters = configuration.KernelParameters,
+                Debug = configuration.Debug,
+                QmpDescriptor = VirtualMachine.QmpNumber,
+                Vsock = vsockSpec,
+                SharedFilesDescriptor = VirtualMachine.SharedFilesNumber,
+            };
+            var hypervisor = VirtualMachine.Start(
+                programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd), shares,
+                directory.ConsoleLog, directory.QemuLog);
+            vsockDescriptor.Dispose();
+            return new Machine(shares, vsock, virtiofsd, hypervisor, agent);
+        }
+        catch
+        {
+            while (undo.TryPop(out var step))
+                await step();
+            throw;
+        }
+    }
+
+    /// <summary>Waits for the agent and tells it who it is.</summary>
+    /// <exception cref="VmException">The machine ended, or the agent did not answer in time.</exception>
+    public async Task<SetUpSandboxResponse> SetUpAsync(string hostname, TimeSpan patience)
+    {
+        var request = new SetUpSandboxRequest
+        {
+            Hostname = hostname,
+            Shares = { new Share { Tag = SharedFiles.Tag, Type = "virtiofs" } },
+            Time = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow),
+            Entropy = ByteString.CopyFrom(RandomNumberGenerator.GetBytes(64)),
+        };
+        using var limit = new CancellationTokenSource(patience);
+        try
+        {
+            var answer = Agent.SetUpSandboxAsync(request, limit.Token);
+            if (await Task.WhenAny(answer, Hypervisor.Ended) != answer)
+                throw Hypervisor.Failure($"the machine did not start: {await Hypervisor.Ended}");
+            return await answer;
+        }
+        catch (OperationCanceledException)
+        {
+            throw Hypervisor.Failure($"the agent did not answer within {patience.TotalSeconds:0} s (boot_timeout_seconds)");
+        }
+        catch (Exception error) when (error is TtrpcException or IOException)
+        {
+            throw Hypervisor.Failure($"the agent did not set the sandbox up: {error.Message}", error);
+        }
+    }
+
+    private static (IVsock, VsockSpec, FileDescriptor) OpenVsock(Action<string> log)
+    {
+        if (KernelVsock.TryCreate() is { } kernel)
+            return (kernel, new VsockSpec.Kernel(kernel.GuestCid, VirtualMachine.VsockNumber), kernel.Vhost.Duplicate());
+        var own = new VhostUserVsock(report: log);
+        return (own, new VsockSpec.VhostUser(VirtualMachine.VsockNumber), own.FrontEnd);
+    }
+
+    /// <summary>The port that the agent dials. What is sent before it has is kept by the socket.</summary>
+    private static AgentClient Control(IVsock vsock)
+    {
+        var (ours, guests) = UnixSockets.Pair();
+        _ = vsock.Open(ControlPort, guests, guests);
+        return new AgentClient(new TtrpcClient(SocketStreams.Take(ours)));
+    }
+
+    /// <summary>Ends everything at once. The order keeps each from missing what it needs.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await Agent.Connection.DisposeAsync();
+        await Hypervisor.DisposeAsync();
+        await Vsock.DisposeAsync();
+        await _virtiofsd.DisposeAsync();
+        Shares.Dispose();
+    }
+}

@@ -1,0 +1,255 @@
+using KataLike.Contract.Agent;
+using KataLike.Contract.Ttrpc;
+using KataLike.Runtime.Hypervisor;
+using KataLike.Runtime.Storage;
+
+namespace KataLike.Runtime.Sandboxes;
+
+/// <param name="Bundle">Its config.json says how large the machine must be.</param>
+internal sealed record SandboxOptions(
+    string Id, StateRoot Root, Configuration Configuration, string Bundle, Action<string>? Log = null);
+
+/// <summary>One virtual machine and its containers. Owns everything that runs for it, and takes it all along when it ends.</summary>
+internal sealed class Sandbox : IAsyncDisposable
+{
+    /// <summary>The most that any call to the agent may take, except those that wait for a process.</summary>
+    public static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(60);
+
+    private static readonly TimeSpan ShutdownPatience = TimeSpan.FromMilliseconds(1500), QuitPatience = TimeSpan.FromMilliseconds(500);
+
+    private readonly SandboxOptions _options;
+    private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Task _running;
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, Container> _containers = [];
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Machine? _machine;
+    private Task? _shutdown;
+    private bool _ending;
+
+    private Sandbox(SandboxOptions options, SandboxDirectory directory)
+    {
+        (_options, Directory) = (options, directory);
+        Ready = Task.Run(BootAsync);
+        _running = RunAsync();
+    }
+
+    public SandboxDirectory Directory { get; }
+
+    /// <summary>The agent answers. Faults with what kept the machine from starting.</summary>
+    public Task Ready { get; }
+
+    /// <summary>Why machine or agent are gone; by then every process has been marked as ended with 137.</summary>
+    public Task<string> Died => _died.Task;
+
+    /// <summary>0 until QEMU runs.</summary>
+    public int HypervisorPid => _machine?.Hypervisor.Pid ?? 0;
+
+    public string BootId { get; private set; } = "";
+
+    public string GuestKernel { get; private set; } = "";
+
+    public event Action<SandboxEvent>? Happened;
+
+    public IReadOnlyCollection<Container> Containers
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _containers.Values];
+        }
+    }
+
+    /// <summary>Completes with the next container that comes, ends or goes, and with the sandbox's end.</summary>
+    public Task Changed
+    {
+        get
+        {
+            lock (_lock)
+                return _changed.Task;
+        }
+    }
+
+    internal Machine Machine => _machine ?? throw new TtrpcException(StatusCode.Unavailable, "the machine is not running");
+
+    /// <summary>Owns the sandbox's directory from here on, and boots in the background.</summary>
+    /// <exception cref="RuntimeException">The id is invalid or in use.</exception>
+    public static Sandbox Begin(SandboxOptions options)
+    {
+        var directory = options.Root.Sandbox(options.Id);
+        directory.Acquire();
+        directory.Write(new SandboxRecord(Environment.ProcessId, 0));
+        return new Sandbox(options, directory);
+    }
+
+    /// <exception cref="TtrpcException">NotFound.</exception>
+    public Container Get(string id)
+    {
+        lock (_lock)
+            return _containers.TryGetValue(id, out var container)
+                ? container
+                : throw new TtrpcException(StatusCode.NotFound, "container does not exist");
+    }
+
+    /// <summary>Makes a container; nothing of it is left when this throws. Its streams are taken over in any case.</summary>
+    public async Task<Container> CreateAsync(ContainerRequest request, CancellationToken cancel)
+    {
+        var container = new Container(this, request);
+        try
+        {
+            StateRoot.ValidateId(request.Id);
+            var bundle = Bundle.Load(request.Bundle);
+            var plan = SharePlan.From(bundle.Spec, request.Id, bundle.Directory, request.Rootfs);
+            lock (_lock)
+                if (!_containers.TryAdd(request.Id, container))
+                    throw new TtrpcException(StatusCode.AlreadyExists, $"container with id exists: {request.Id}");
+            await Ready.WaitAsync(cancel);
+            Machine.Shares.Attach(request.Id, plan);
+            await container.CreateAsync(bundle, plan, cancel);
+            return container;
+        }
+        catch
+        {
+            container.MarkAllExited(new ProcessExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, false));
+            await ForgetAsync(container);
+            throw;
+        }
+    }
+
+    /// <summary>Asks the machine to stop, then makes it; removes the sandbox's directory. Takes two seconds at most.</summary>
+    public Task ShutdownAsync()
+    {
+        lock (_lock)
+            return _shutdown ??= Task.Run(ShutAsync);
+    }
+
+    public async ValueTask DisposeAsync() => await ShutdownAsync();
+
+    /// <summary>Calls the agent: never longer than the deadline, and never beyond the machine's life.</summary>
+    internal async Task<T> CallAsync<T>(Func<AgentClient, CancellationToken, Task<T>> call, CancellationToken cancel)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        limit.CancelAfter(AnswerPatience);
+        try
+        {
+            return await call(Machine.Agent, limit.Token);
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            throw new TtrpcException(StatusCode.DeadlineExceeded, $"the agent did not answer within {AnswerPatience.TotalSeconds:0} s");
+        }
+        catch (IOException error)
+        {
+            throw new TtrpcException(StatusCode.Unavailable, $"the sandbox is gone: {error.Message}", error);
+        }
+    }
+
+    internal void NoteChange()
+    {
+        TaskCompletionSource changed;
+        lock (_lock)
+            (changed, _changed) = (_changed, new(TaskCreationOptions.RunContinuationsAsynchronously));
+        changed.SetResult();
+    }
+
+    internal Task ForgetAsync(Container container)
+    {
+        lock (_lock)
+            if (!_containers.TryGetValue(container.Id, out var known) || known != container || !_containers.Remove(container.Id))
+                return Task.CompletedTask;
+        NoteChange();
+        // Nobody serves the shares any more when the machine is gone; they vanish with it.
+        return _machine is { } machine && !_ending ? Task.Run(() => machine.Shares.Detach(container.Id)) : Task.CompletedTask;
+    }
+
+    private async Task BootAsync()
+    {
+        var bundle = Bundle.Load(_options.Bundle);
+        var host = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20;
+        var size = SandboxSize.For(bundle.Spec, _options.Configuration, host, Environment.ProcessorCount);
+        var machine = await Machine.StartAsync(_options.Id, _options.Configuration, size, Directory, _options.Log ?? (_ => { }));
+        _machine = machine;
+        _launched.SetResult();
+        Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
+        var answer = await machine.SetUpAsync(
+            bundle.Spec.Hostname is { Length: > 0 } name ? name : "katalike",
+            TimeSpan.FromSeconds(_options.Configuration.BootTimeoutSeconds));
+        (BootId, GuestKernel) = (Short(answer.BootId), Short(answer.KernelRelease));
+    }
+
+    private async Task RunAsync()
+    {
+        string reason;
+        try
+        {
+            await Ready;
+            _ = ListenAsync();
+            reason = await await Task.WhenAny(Machine.Hypervisor.Ended, Machine.Agent.Connection.Closed);
+        }
+        catch (Exception error)
+        {
+            reason = error is VmException failure ? failure.Reason : error.Message;
+        }
+        Volatile.Write(ref _ending, true);
+        _machine?.Hypervisor.Kill();
+        var exit = new ProcessExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, false);
+        foreach (var container in Containers)
+            container.MarkAllExited(exit);
+        _died.TrySetResult(reason);
+        NoteChange();
+        if (_machine is { } machine)
+            await machine.DisposeAsync();
+    }
+
+    private async Task ListenAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                var answer = await Machine.Agent.NextEventAsync(new NextEventRequest());
+                if (answer.EventCase == NextEventResponse.EventOneofCase.OutOfMemory)
+                    Report(answer.OutOfMemory);
+            }
+        }
+        catch (Exception error) when (error is IOException or TtrpcException)
+        {
+            // No events without an agent; what that means is seen elsewhere.
+        }
+    }
+
+    private void Report(string containerId)
+    {
+        lock (_lock)
+            if (!_containers.ContainsKey(containerId))
+                return;
+        Happened?.Invoke(new SandboxEvent.OutOfMemory(containerId));
+    }
+
+    private async Task ShutAsync()
+    {
+        await Task.WhenAny(_launched.Task, Died);
+        if (_machine is { } machine && !Died.IsCompleted)
+        {
+            using var limit = new CancellationTokenSource(ShutdownPatience);
+            try
+            {
+                // Answered when everything is written back: what comes after it need not be waited for.
+                if (Ready.IsCompletedSuccessfully)
+                    await machine.Agent.ShutdownAsync(new ShutdownRequest(), limit.Token);
+            }
+            catch (Exception error) when (error is IOException or TtrpcException or OperationCanceledException)
+            {
+            }
+            await machine.Hypervisor.QuitAsync(QuitPatience);
+        }
+        await _running;
+        Directory.Remove();
+        Directory.Dispose();
+    }
+
+    /// <summary>A text of the guest, for our logs and answers.</summary>
+    private static string Short(string text) => new([.. text.Take(128).Where(c => !char.IsControl(c))]);
+}
