@@ -11,6 +11,7 @@ internal static class Boot
     /// <summary>Parent of all containers' cgroups.</summary>
     public const string ContainersCgroup = "/sys/fs/cgroup/katalike";
 
+    // /run and /tmp need none: the root itself is in memory.
     private static readonly (string Type, string Target, MountAttributes Attributes, MountOption[] Options)[] FileSystems =
     [
         ("proc", "/proc", Plain, []),
@@ -20,8 +21,8 @@ internal static class Boot
             [new("gid", "5"), new("mode", "0620"), new("ptmxmode", "0666")]),
         ("tmpfs", "/dev/shm", Plain, [new("mode", "1777")]),
         ("mqueue", "/dev/mqueue", Plain, []),
-        ("tmpfs", "/run", MountAttributes.NoSetUserId | MountAttributes.NoDevices, [new("mode", "0755")]),
-        ("tmpfs", "/tmp", MountAttributes.NoSetUserId | MountAttributes.NoDevices, [new("mode", "1777")]),
+        // Shared memory of a sandbox's containers (agent.proto, MountSource.sandbox_tmpfs).
+        ("tmpfs", "/run/katalike/tmpfs/shm", Plain, [new("mode", "1777")]),
         // nsdelegate: a container may divide its own cgroup and not lift its limits.
         ("cgroup2", "/sys/fs/cgroup", Plain, [new("nsdelegate"), new("memory_recursiveprot")]),
     ];

@@ -31,6 +31,7 @@ internal sealed class ControlConnection(EventLoop loop, IAgent agent)
 
     private static FileDescriptor? Dial()
     {
+        Log.Debug("dialling the host");
         var deadline = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
         for (var pause = FirstPause; ; pause = Math.Min(pause * 2, LongestPause))
         {

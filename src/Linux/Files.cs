@@ -131,6 +131,8 @@ internal static unsafe partial class Libc
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct StatxBuffer
     {
+        [FieldOffset(20)] internal uint stx_uid;
+        [FieldOffset(24)] internal uint stx_gid;
         [FieldOffset(28)] internal ushort stx_mode;
         [FieldOffset(40)] internal ulong stx_size;
         [FieldOffset(128)] internal uint stx_rdev_major;

@@ -60,8 +60,15 @@ internal static class ProcessFiles
         return 0;
     }
 
-    internal static string[] ParseArguments(byte[] commandLine) =>
-        commandLine.Length == 0 ? [] : Encoding.UTF8.GetString(commandLine).TrimEnd('\0').Split('\0');
+    /// <summary>Each ends with a zero; a process that renamed itself may have left out the last.</summary>
+    internal static string[] ParseArguments(ReadOnlySpan<byte> commandLine)
+    {
+        if (commandLine.Length > 0 && commandLine[^1] == 0)
+        {
+            commandLine = commandLine[..^1];
+        }
+        return commandLine.Length == 0 ? [] : Encoding.UTF8.GetString(commandLine).Split('\0');
+    }
 
     /// <summary>As ps writes it. Majors 136 to 143 are the pseudo terminals (devices.txt of the kernel).</summary>
     private static string TerminalName(int device)

@@ -1,0 +1,92 @@
+using System.Globalization;
+using KataLike.Agent.Containers;
+using KataLike.Contract.Oci;
+
+namespace KataLike.Agent.Cgroups;
+
+/// <summary>A value for a file of cgroup v2.</summary>
+/// <param name="Optional">Where the file is missing there is nothing to limit.</param>
+internal readonly record struct CgroupSetting(string File, string Value, bool Optional = false);
+
+/// <summary>linux.resources, whose terms are those of cgroup v1, as settings of cgroup v2; converted as runc does.</summary>
+internal static class CgroupSettings
+{
+    private const ulong DefaultPeriod = 100_000;
+
+    /// <exception cref="ContainerException">Limits that contradict each other.</exception>
+    public static IReadOnlyList<CgroupSetting> From(Resources? resources) => resources is null ? [] :
+    [
+        .. Cpu(resources.Cpu),
+        .. Memory(resources.Memory),
+        .. Pids(resources.Pids),
+        .. BlockIo(resources.BlockIo),
+        .. (resources.HugepageLimits ?? []).Select(limit => new CgroupSetting($"hugetlb.{limit.PageSize}.max", Text(limit.Limit))),
+        .. (resources.Unified ?? new Dictionary<string, string>()).Select(entry => new CgroupSetting(entry.Key, entry.Value)),
+    ];
+
+    private static IEnumerable<CgroupSetting> Cpu(CpuLimits? cpu)
+    {
+        if (cpu?.Idle is { } idle)
+            yield return new("cpu.idle", Text(idle));
+        if (cpu?.Shares is { } shares and not 0)
+            yield return new("cpu.weight", Text(WeightOfShares(shares)));
+        if (cpu?.Burst is { } burst)
+            yield return new("cpu.max.burst", Text(burst));
+        if (cpu?.Quota is not (null or 0) || cpu?.Period is not (null or 0))
+        {
+            var quota = cpu.Quota > 0 ? Text(cpu.Quota.Value) : "max";
+            yield return new("cpu.max", $"{quota} {Text(cpu.Period is null or 0 ? DefaultPeriod : cpu.Period.Value)}");
+        }
+        if (cpu?.Cpus is { Length: > 0 } cpus)
+            yield return new("cpuset.cpus", cpus);
+        if (cpu?.Mems is { Length: > 0 } mems)
+            yield return new("cpuset.mems", mems);
+    }
+
+    /// <summary>2 to 262144 becomes 1 to 10000.</summary>
+    private static ulong WeightOfShares(ulong shares) => 1 + (Math.Clamp(shares, 2, 262144) - 2) * 9999 / 262142;
+
+    private static IEnumerable<CgroupSetting> Memory(MemoryLimits? memory)
+    {
+        var (limit, swap) = (memory?.Limit ?? 0, memory?.Swap ?? 0);
+        if (limit == -1 && swap == 0)
+            swap = -1;
+        if (swap > 0 && limit <= 0)
+            throw new ContainerException("linux.resources.memory.swap: needs memory.limit, for it counts memory and swap together");
+        if (swap > 0 && swap < limit)
+            throw new ContainerException($"linux.resources.memory.swap: {swap} is less than memory.limit {limit}");
+        // First swap: lowering memory.max may have to swap out.
+        if (swap != 0)
+            yield return new("memory.swap.max", swap < 0 ? "max" : Text(swap - limit), Optional: true);
+        if (limit != 0)
+            yield return new("memory.max", Limit(limit));
+        if (memory?.Reservation is { } reservation and not 0)
+            yield return new("memory.low", Limit(reservation));
+    }
+
+    private static IEnumerable<CgroupSetting> Pids(PidsLimits? pids)
+    {
+        if (pids is not null && pids.Limit != 0)
+            yield return new("pids.max", Limit(pids.Limit));
+    }
+
+    private static IEnumerable<CgroupSetting> BlockIo(BlockIoLimits? io)
+    {
+        if (io?.Weight is { } weight and not 0)
+            yield return new("io.weight", $"default {Text(1 + (Math.Clamp(weight, (ushort)10, (ushort)1000) - 10UL) * 9999 / 990)}");
+        (IReadOnlyList<ThrottleDevice>? Devices, string Key)[] throttles =
+        [
+            (io?.ThrottleReadBpsDevice, "rbps"), (io?.ThrottleWriteBpsDevice, "wbps"),
+            (io?.ThrottleReadIopsDevice, "riops"), (io?.ThrottleWriteIopsDevice, "wiops"),
+        ];
+        foreach (var (devices, key) in throttles)
+        {
+            foreach (var device in devices ?? [])
+                yield return new("io.max", $"{device.Major}:{device.Minor} {key}={(device.Rate == 0 ? "max" : Text(device.Rate))}");
+        }
+    }
+
+    private static string Limit(long value) => value < 0 ? "max" : Text(value);
+
+    private static string Text<T>(T number) where T : IFormattable => number.ToString(null, CultureInfo.InvariantCulture);
+}

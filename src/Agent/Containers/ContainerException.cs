@@ -1,0 +1,4 @@
+namespace KataLike.Agent.Containers;
+
+/// <summary>What the caller asked for cannot be done: one line that says what failed, on what, and why.</summary>
+internal sealed class ContainerException(string message, Exception? cause = null) : Exception(message, cause);

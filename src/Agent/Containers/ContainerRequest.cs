@@ -1,0 +1,64 @@
+using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
+using KataLike.Linux;
+
+namespace KataLike.Agent.Containers;
+
+/// <summary>What the agent knows when it makes a container.</summary>
+internal sealed record ContainerRequest
+{
+    public required string Id { get; init; }
+
+    public required Spec Spec { get; init; }
+
+    /// <summary>The root file system in the guest.</summary>
+    public required string Rootfs { get; init; }
+
+    /// <summary>Guest paths of bind mounts' sources, by index into the spec's mounts.</summary>
+    public required IReadOnlyDictionary<int, string> MountSources { get; init; }
+
+    public required Stdio Stdio { get; init; }
+
+    /// <summary>Namespaces of the sandbox's first container; null for that one.</summary>
+    public SandboxNamespaces? Sandbox { get; init; }
+
+    /// <summary>Compiled from linux.seccomp by the host: struct sock_filter, 8 bytes each.</summary>
+    public byte[]? SeccompProgram { get; init; }
+}
+
+/// <summary>The child's ends of its standard streams, owned by the caller. Null: /dev/null.</summary>
+internal sealed record Stdio
+{
+    public FileDescriptor? Input { get; init; }
+
+    public FileDescriptor? Output { get; init; }
+
+    public FileDescriptor? Error { get; init; }
+
+    /// <summary>A pseudo terminal in place of the three; its master is <see cref="ContainerProcess.Terminal"/>.</summary>
+    public bool Terminal { get; init; }
+
+    public ushort Columns { get; init; }
+
+    public ushort Rows { get; init; }
+}
+
+/// <summary>Guest paths of what config.json names by the host's.</summary>
+internal static class Overlays
+{
+    private const string Shared = "/run/katalike/shared";
+    private const string Tmpfs = "/run/katalike/tmpfs";
+
+    public static string Rootfs(Overlay overlay) => Below(Shared, overlay.Rootfs);
+
+    public static Dictionary<int, string> Sources(Overlay overlay) => overlay.Mounts.ToDictionary(
+        mount => (int)mount.Index,
+        mount => mount.SourceCase == MountSource.SourceOneofCase.Shared
+            ? Below(Shared, mount.Shared)
+            : Below(Tmpfs, mount.SandboxTmpfs));
+
+    private static string Below(string directory, string path) =>
+        path.Length == 0 || path.StartsWith('/') || path.Split('/').Contains("..")
+            ? throw new ContainerException($"overlay: {path} is not a path below {directory}")
+            : $"{directory}/{path}";
+}

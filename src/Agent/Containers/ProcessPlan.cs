@@ -1,0 +1,84 @@
+using KataLike.Contract.Oci;
+using KataLike.Linux;
+
+namespace KataLike.Agent.Containers;
+
+/// <summary>A limit by its number (RLIMIT_NOFILE is 7).</summary>
+internal readonly record struct ResourceLimit(int Resource, ulong Soft, ulong Hard);
+
+/// <summary>What a process gets between its birth and execve (config.md, "Process").</summary>
+internal sealed record ProcessPlan
+{
+    // Numbers of the asm-generic headers.
+    private static readonly string[] _resources =
+    [
+        "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",
+        "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE",
+        "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+    ];
+
+    public required IReadOnlyList<string> Arguments { get; init; }
+
+    public required IReadOnlyList<string> Environment { get; init; }
+
+    public required string WorkingDirectory { get; init; }
+
+    public required uint UserId { get; init; }
+
+    public required uint GroupId { get; init; }
+
+    public required IReadOnlyList<uint> AdditionalGroups { get; init; }
+
+    public required int Umask { get; init; }
+
+    public required CapabilitySets Capabilities { get; init; }
+
+    public required IReadOnlyList<ResourceLimit> Limits { get; init; }
+
+    public required bool NoNewPrivileges { get; init; }
+
+    public int? OomScoreAdjustment { get; init; }
+
+    /// <summary>The program's path, or all that it may have by the PATH of the process's own environment.</summary>
+    public IReadOnlyList<string> Candidates => Arguments[0].Contains('/')
+        ? [Arguments[0]]
+        : [.. SearchPath().Select(directory => $"{(directory.Length == 0 ? "." : directory)}/{Arguments[0]}")];
+
+    private IEnumerable<string> SearchPath() =>
+        Environment.LastOrDefault(entry => entry.StartsWith("PATH=", StringComparison.Ordinal))?[5..].Split(':') ?? [];
+
+    /// <exception cref="ContainerException">The process asks for something that is not supported.</exception>
+    public static ProcessPlan From(ProcessSpec process)
+    {
+        Refuse(process.ApparmorProfile is { Length: > 0 }, "apparmorProfile");
+        Refuse(process.SelinuxLabel is { Length: > 0 }, "selinuxLabel");
+        Refuse(process.Scheduler is not null, "scheduler");
+        Refuse(process.IoPriority is not null, "ioPriority");
+        Refuse(process.ExecCpuAffinity is not null, "execCPUAffinity");
+        return new ProcessPlan
+        {
+            Arguments = process.Args!,
+            Environment = process.Env ?? [],
+            WorkingDirectory = process.Cwd,
+            UserId = process.User.Uid,
+            GroupId = process.User.Gid,
+            AdditionalGroups = process.User.AdditionalGids ?? [],
+            Umask = (int)(process.User.Umask ?? 0x12 /* 022 */),
+            Capabilities = Sets(process.Capabilities),
+            Limits = [.. (process.Rlimits ?? []).Select(limit => new ResourceLimit(Array.IndexOf(_resources, limit.Type), limit.Soft, limit.Hard))],
+            NoNewPrivileges = process.NoNewPrivileges,
+            OomScoreAdjustment = process.OomScoreAdj,
+        };
+    }
+
+    /// <summary>Without capabilities in the document the process has none, as with runc.</summary>
+    private static CapabilitySets Sets(Capabilities? names) => new(
+        CapabilityNames.Set(names?.Bounding), CapabilityNames.Set(names?.Effective), CapabilityNames.Set(names?.Inheritable),
+        CapabilityNames.Set(names?.Permitted), CapabilityNames.Set(names?.Ambient));
+
+    private static void Refuse(bool asked, string field)
+    {
+        if (asked)
+            throw new ContainerException($"process.{field} is not supported");
+    }
+}
