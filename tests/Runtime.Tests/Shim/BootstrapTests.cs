@@ -2,6 +2,7 @@ using System.Text;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using KataLike.Contract.Containerd.Bootstrap;
+using Extension = KataLike.Contract.Containerd.Bootstrap.Extension;
 using KataLike.Runtime.Shim;
 using RuntimeOptions = KataLike.Contract.Containerd.RuntimeOptions.Options;
 
