@@ -33,10 +33,11 @@ internal static class DeviceProgram
         Emit(code, ShiftRightImmediate, 3, immediate: 16);
         Emit(code, Load, 4, 1, 4);
         Emit(code, Load, 5, 1, 8);
-        foreach (var rule in rules.Concat(_defaults).Reverse())
+        // The verifier refuses what can never be reached: rules before one that covers everything.
+        var effective = rules.Concat(_defaults).Reverse().ToList();
+        var all = effective.FindIndex(CoversAll);
+        foreach (var rule in all >= 0 ? effective.Take(all + 1) : effective.Append(new DeviceRule()))
             Add(code, rule);
-        Emit(code, MoveImmediate, 0, immediate: 0);
-        Emit(code, Exit);
 
         var bytes = new byte[code.Count * 8];
         for (var i = 0; i < code.Count; i++)
@@ -44,9 +45,15 @@ internal static class DeviceProgram
         return bytes;
     }
 
+    private static bool CoversAll(DeviceRule rule) =>
+        rule.Type is not ("b" or "c") && AccessOf(rule) is 0 or All && rule.Major is null or < 0 && rule.Minor is null or < 0;
+
+    private static int AccessOf(DeviceRule rule) =>
+        (rule.Access ?? "").Aggregate(0, (all, letter) => all | letter switch { 'm' => MakeNode, 'r' => Read, _ => Write });
+
     private static void Add(List<ulong> code, DeviceRule rule)
     {
-        var access = (rule.Access ?? "").Aggregate(0, (all, letter) => all | letter switch { 'm' => MakeNode, 'r' => Read, _ => Write });
+        var access = AccessOf(rule);
         var body = new List<ulong>();
         if (rule.Type is "b" or "c")
             Emit(body, JumpIfNotEqual, 2, immediate: rule.Type == "b" ? Block : Character);

@@ -1,0 +1,84 @@
+using KataLike.Linux;
+
+namespace KataLike.Agent.Containers;
+
+/// <summary>A process of a container: parked before execve, running, or ended. The reaper waits for it, not this.</summary>
+internal sealed class ContainerProcess : IDisposable
+{
+    private readonly LaunchedProcess _launched;
+    private readonly ProcessPlan _plan;
+    private readonly Gate _startGate;
+
+    private ContainerProcess(LaunchedProcess launched, ProcessPlan plan, Gate startGate, FileDescriptor? terminal) =>
+        (_launched, _plan, _startGate, Terminal) = (launched, plan, startGate, terminal);
+
+    /// <summary>In the guest's root pid namespace.</summary>
+    public int Pid => _launched.Pid;
+
+    public FileDescriptor PidFd => _launched.PidFd;
+
+    /// <summary>The terminal's master; the user of this object closes it.</summary>
+    public FileDescriptor? Terminal { get; }
+
+    /// <summary>Waits until the child is parked at the start gate.</summary>
+    /// <exception cref="ContainerException">A step of the set-up failed for a reason that the caller can mend.</exception>
+    internal static ContainerProcess WhenParked(LaunchedProcess launched, ProcessPlan plan, ProcessSteps steps)
+    {
+        FileDescriptor? terminal = null;
+        try
+        {
+            terminal = steps.Terminal is { } step
+                ? Processes.TakeDescriptor(launched.PidFd, (int)launched.WaitFor(step)) : null;
+            launched.WaitFor(steps.Parked);
+            return new ContainerProcess(launched, plan, steps.StartGate, terminal);
+        }
+        catch (LinuxException e)
+        {
+            terminal?.Dispose();
+            throw Explain(e) ?? (Exception)e;
+        }
+    }
+
+    private static ContainerException? Explain(LinuxException e) => e switch
+    {
+        { Call: "chdir" } => new($"chdir to cwd (\"{e.Operand}\") set in config.json failed: {e.Errno.Text()}", e),
+        { Operand: "/dev/ptmx" } => new($"process.terminal: open /dev/ptmx: {e.Errno.Text()}", e),
+        { Call: "launch" } => new("the container's process ended during its set-up", e),
+        _ => null,
+    };
+
+    /// <summary>Opens the gate; returns when execve has succeeded. After an error the process ends by itself.</summary>
+    /// <exception cref="ContainerException">The program cannot be executed, in runc's words.</exception>
+    internal void Start()
+    {
+        using (_startGate)
+        {
+            try
+            {
+                using var directory = Files.Open($"/proc/{Pid}/root", Files.PathOnly);
+                if (ExecutableLookup.Explain(new RootDirectory(directory), _plan) is { } reason)
+                    throw reason;
+                _startGate.Open();
+                _launched.WaitForExec();
+            }
+            catch (LinuxException e) when (e.Call == "execve")
+            {
+                throw ExecutableLookup.Explain(_plan, e);
+            }
+            catch (LinuxException e) when (e.Operand?.StartsWith("/proc/", StringComparison.Ordinal) == true)
+            {
+                throw new ContainerException("the container's process has ended", e);
+            }
+        }
+    }
+
+    /// <summary>Sends a signal; false if the process has ended.</summary>
+    public bool Signal(int number) => Processes.Signal(PidFd, number);
+
+    public void Dispose()
+    {
+        _startGate.Dispose();
+        _launched.Dispose();
+        PidFd.Dispose();
+    }
+}
