@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Google.Protobuf.WellKnownTypes;
+using KataLike.Agent.Cgroups;
 using KataLike.Agent.Containers;
 using KataLike.Agent.Streams;
 using KataLike.Contract.Agent;
