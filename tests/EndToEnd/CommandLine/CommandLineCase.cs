@@ -10,6 +10,9 @@ public abstract class CommandLineCase : IAsyncLifetime
 
     protected string Directory { get; } = System.IO.Directory.CreateTempSubdirectory("katalike-case-").FullName;
 
+    /// <summary>Its own for each case: runc names a cgroup of the host after it.</summary>
+    protected string Id { get; } = $"case-{Guid.NewGuid():n}";
+
     public Task InitializeAsync()
     {
         before = HostInventory.Take(Directory);

@@ -13,36 +13,36 @@ public sealed class CrashTests : CommandLineCase
     public async Task A_part_that_is_killed_takes_the_container_along_and_no_more(string victim)
     {
         var runtime = Runtime("katalike");
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", Bundle("sleep", "1000").Path, "--pid-file", $"{Directory}/pid", "a"));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", Bundle("sleep", "1000").Path, "--pid-file", $"{Directory}/pid", Id));
         var stub = File.ReadAllText($"{Directory}/pid");
         AssertOk(await HostCommand.RunAsync("/bin/kill", ["-KILL", Find(victim)]));
 
-        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", "a")).Output)!["status"] == "stopped", "the container is reported as stopped");
+        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", Id)).Output)!["status"] == "stopped", "the container is reported as stopped");
         await Eventually.HoldsAsync(() => Task.FromResult(!System.IO.Directory.Exists($"/proc/{stub}") || File.ReadAllText($"/proc/{stub}/stat").Contains(") Z ", StringComparison.Ordinal)), "the stub has ended");
-        AssertRefused(await runtime.RunAsync("exec", "a", "true"), 255, "cannot exec in a stopped container");
-        AssertOk(await runtime.RunAsync("delete", "--force", "a"));
+        AssertRefused(await runtime.RunAsync("exec", Id, "true"), 255, "cannot exec in a stopped container");
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
     }
 
     [SkippableFact]
     public async Task A_hung_sandbox_process_can_be_deleted()
     {
         var runtime = Runtime("katalike");
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", Bundle("sleep", "1000").Path, "a"));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", Bundle("sleep", "1000").Path, Id));
         AssertOk(await HostCommand.RunAsync("/bin/kill", ["-STOP", Find("katalike sandbox")]));
-        AssertOk(await runtime.RunAsync("delete", "--force", "a"));
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
     }
 
     [SkippableFact]
     public async Task A_caller_that_is_killed_leaves_what_delete_can_remove()
     {
         var runtime = Runtime("katalike");
-        using (var create = runtime.Start("run", "--bundle", Bundle("sleep", "1000").Path, "a"))
+        using (var create = runtime.Start("run", "--bundle", Bundle("sleep", "1000").Path, Id))
         {
-            await Eventually.HoldsAsync(async () => (await runtime.RunAsync("list", "-q")).Text == "a", "the id is taken");
+            await Eventually.HoldsAsync(async () => (await runtime.RunAsync("list", "-q")).Text == Id, "the id is taken");
             create.Kill();
             await create.WaitForExitAsync();
         }
-        AssertOk(await runtime.RunAsync("delete", "--force", "a"));
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
     }
 

@@ -16,11 +16,11 @@ public sealed class LifecycleTests : CommandLineCase
     {
         var runtime = Runtime(name);
         var bundle = Bundle("echo", "hello");
-        var echo = await runtime.RunAsync("run", "--bundle", bundle.Path, "a");
+        var echo = await runtime.RunAsync("run", "--bundle", bundle.Path, Id);
         Assert.True(echo is { ExitCode: 0, Text: "hello", Error: "" }, echo.ToString());
 
         bundle.Write(["sh", "-c", "echo out; echo err >&2; exit 7"]);
-        var exit = await runtime.RunAsync("run", "-b", bundle.Path, "a");
+        var exit = await runtime.RunAsync("run", "-b", bundle.Path, Id);
         Assert.True(exit is { ExitCode: 7, Text: "out", Error: "err\n" }, exit.ToString());
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
     }
@@ -33,7 +33,7 @@ public sealed class LifecycleTests : CommandLineCase
         var runtime = Runtime(name);
         var input = new byte[64 << 20];
         new Random(1).NextBytes(input);
-        var cat = await runtime.RunAsync(input, "run", "--bundle", Bundle("cat").Path, "a");
+        var cat = await runtime.RunAsync(input, "run", "--bundle", Bundle("cat").Path, Id);
         Assert.True(cat.ExitCode == 0, $"exit code {cat.ExitCode}: {cat.Error}");
         Assert.Equal((input.Length, Convert.ToHexString(SHA256.HashData(input))), (cat.Output.Length, Convert.ToHexString(SHA256.HashData(cat.Output))));
     }
@@ -45,11 +45,11 @@ public sealed class LifecycleTests : CommandLineCase
     {
         var runtime = Runtime(name);
         var bundle = Bundle("nosuch");
-        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, "a"), 1, "exec: \\\"nosuch\\\": executable file not found in $PATH");
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "exec: \\\"nosuch\\\": executable file not found in $PATH");
         bundle.Write(["/nosuch"]);
-        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, "a"), 1, "exec: \\\"/nosuch\\\": stat /nosuch: no such file or directory");
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "exec: \\\"/nosuch\\\": stat /nosuch: no such file or directory");
         bundle.Write(["/not-executable"]);
-        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, "a"), 1, "exec: \\\"/not-executable\\\": permission denied");
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "exec: \\\"/not-executable\\\": permission denied");
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
     }
 
@@ -60,38 +60,38 @@ public sealed class LifecycleTests : CommandLineCase
     {
         var runtime = Runtime(name);
         var bundle = Bundle("sh", "-c", Forever);
-        AssertOk(await runtime.DetachAsync("create", "--bundle", bundle.Path, "--pid-file", $"{Directory}/pid", "a"));
+        AssertOk(await runtime.DetachAsync("create", "--bundle", bundle.Path, "--pid-file", $"{Directory}/pid", Id));
         var state = await StateAsync(runtime);
-        Assert.Equal(("created", "a", bundle.Path, bundle.Rootfs), ((string?)state["status"], (string?)state["id"], (string?)state["bundle"], (string?)state["rootfs"]));
+        Assert.Equal(("created", Id, bundle.Path, bundle.Rootfs), ((string?)state["status"], (string?)state["id"], (string?)state["bundle"], (string?)state["rootfs"]));
         Assert.Equal(File.ReadAllText($"{Directory}/pid"), $"{state["pid"]}");
         Assert.True(DateTimeOffset.TryParse((string?)state["created"], out _));
         Assert.StartsWith("1.", (string?)state["ociVersion"], StringComparison.Ordinal);
-        AssertRefused(await runtime.RunAsync("create", "--bundle", bundle.Path, "a"), 1, "create failed: container with given ID already exists");
+        AssertRefused(await runtime.RunAsync("create", "--bundle", bundle.Path, Id), 1, "create failed: container with given ID already exists");
 
-        AssertOk(await runtime.RunAsync("start", "a"));
+        AssertOk(await runtime.RunAsync("start", Id));
         await ReadyAsync(bundle);
         Assert.Equal("running", (string?)(await StateAsync(runtime))["status"]);
-        AssertRefused(await runtime.RunAsync("start", "a"), 1, "cannot start an already running container");
-        AssertRefused(await runtime.RunAsync("delete", "a"), 1, "cannot delete container a that is not stopped: running");
-        AssertRefused(await runtime.RunAsync("kill", "a", "FOO"), 1, "unknown signal");
-        AssertRefused(await runtime.RunAsync("kill", "a", "99"), 1, "invalid argument");
-        AssertRefused(await runtime.RunAsync("resume", "a"), 1, "container not paused");
-        AssertOk(await runtime.RunAsync("kill", "a", "0"));
-        Assert.Matches("^ID +PID +STATUS +BUNDLE +CREATED +OWNER\na +[0-9]+ +running +/.* +[0-9].*Z +root$", (await runtime.RunAsync("list")).Text);
+        AssertRefused(await runtime.RunAsync("start", Id), 1, "cannot start an already running container");
+        AssertRefused(await runtime.RunAsync("delete", Id), 1, $"cannot delete container {Id} that is not stopped: running");
+        AssertRefused(await runtime.RunAsync("kill", Id, "FOO"), 1, "unknown signal");
+        AssertRefused(await runtime.RunAsync("kill", Id, "99"), 1, "invalid argument");
+        AssertRefused(await runtime.RunAsync("resume", Id), 1, "container not paused");
+        AssertOk(await runtime.RunAsync("kill", Id, "0"));
+        Assert.Matches($"^ID +PID +STATUS +BUNDLE +CREATED +OWNER\n{Id} +[0-9]+ +running +/.* +[0-9].*Z +root$", (await runtime.RunAsync("list")).Text);
         using (var list = JsonDocument.Parse((await runtime.RunAsync("list", "-f", "json")).Text))
             Assert.Equal("running", list.RootElement[0].GetProperty("status").GetString());
 
-        AssertOk(await runtime.RunAsync("pause", "a"));
+        AssertOk(await runtime.RunAsync("pause", Id));
         Assert.Equal("paused", (string?)(await StateAsync(runtime))["status"]);
-        AssertOk(await runtime.RunAsync("resume", "a"));
+        AssertOk(await runtime.RunAsync("resume", Id));
 
-        AssertOk(await runtime.RunAsync("kill", "a", "KILL"));
+        AssertOk(await runtime.RunAsync("kill", Id, "KILL"));
         await StoppedAsync(runtime);
-        AssertRefused(await runtime.RunAsync("kill", "a", "KILL"), 1, "container not running");
-        AssertRefused(await runtime.RunAsync("start", "a"), 1, "cannot start a container that has stopped");
-        AssertRefused(await runtime.RunAsync("exec", "a", "true"), 255, "exec failed: cannot exec in a stopped container");
-        AssertOk(await runtime.RunAsync("delete", "a"));
-        AssertRefused(await runtime.RunAsync("state", "a"), 1, "container does not exist");
+        AssertRefused(await runtime.RunAsync("kill", Id, "KILL"), 1, "container not running");
+        AssertRefused(await runtime.RunAsync("start", Id), 1, "cannot start a container that has stopped");
+        AssertRefused(await runtime.RunAsync("exec", Id, "true"), 255, "exec failed: cannot exec in a stopped container");
+        AssertOk(await runtime.RunAsync("delete", Id));
+        AssertRefused(await runtime.RunAsync("state", Id), 1, "container does not exist");
     }
 
     [SkippableTheory]
@@ -101,31 +101,31 @@ public sealed class LifecycleTests : CommandLineCase
     {
         var runtime = Runtime(name);
         var bundle = Bundle("sh", "-c", Forever);
-        AssertOk(await runtime.DetachAsync("run", "--detach", "--bundle", bundle.Path, "a"));
+        AssertOk(await runtime.DetachAsync("run", "--detach", "--bundle", bundle.Path, Id));
         await ReadyAsync(bundle);
 
-        var exec = await runtime.RunAsync("from stdin"u8.ToArray(), "exec", "a", "sh", "-c", "cat; echo err >&2; exit 3");
+        var exec = await runtime.RunAsync("from stdin"u8.ToArray(), "exec", Id, "sh", "-c", "cat; echo err >&2; exit 3");
         Assert.True(exec is { ExitCode: 3, Text: "from stdin", Error: "err\n" }, exec.ToString());
-        var options = await runtime.RunAsync("exec", "-e", "A=1", "--env", "B=2", "--cwd", "/tmp", "-u", "5:6", "a", "sh", "-c", "echo $A $B $PWD $(id -u) $(id -g)");
+        var options = await runtime.RunAsync("exec", "-e", "A=1", "-e", "B=2", "--cwd", "/tmp", "-u", "5:6", Id, "sh", "-c", "echo $A $B $PWD $(id -u) $(id -g)");
         Assert.True(options is { ExitCode: 0, Text: "1 2 /tmp 5 6" }, options.ToString());
-        var signalled = await runtime.RunAsync("exec", "a", "sh", "-c", "kill -15 $$");
+        var signalled = await runtime.RunAsync("exec", Id, "sh", "-c", "kill -15 $$");
         Assert.True(signalled.ExitCode == 143, signalled.ToString());
 
         File.WriteAllText($"{Directory}/process.json", """{"cwd": "/", "args": ["sh", "-c", "echo from file"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}""");
-        Assert.Equal("from file", (await runtime.RunAsync("exec", "--process", $"{Directory}/process.json", "a")).Text);
+        Assert.Equal("from file", (await runtime.RunAsync("exec", "--process", $"{Directory}/process.json", Id)).Text);
 
-        AssertRefused(await runtime.RunAsync("exec", "a", "nosuch"), 255, "exec: \\\"nosuch\\\": executable file not found in $PATH");
-        AssertRefused(await runtime.RunAsync("exec", "a", "/not-executable"), 255, "exec: \\\"/not-executable\\\": permission denied");
-        AssertRefused(await runtime.RunAsync("exec", "a"), 255, "process args cannot be empty");
+        AssertRefused(await runtime.RunAsync("exec", Id, "nosuch"), 255, "exec: \\\"nosuch\\\": executable file not found in $PATH");
+        AssertRefused(await runtime.RunAsync("exec", Id, "/not-executable"), 255, "exec: \\\"/not-executable\\\": permission denied");
+        AssertRefused(await runtime.RunAsync("exec", Id), 255, "process args cannot be empty");
 
-        AssertOk(await runtime.DetachAsync("exec", "--detach", "--pid-file", $"{Directory}/pid", "a", "sleep", "1000"));
+        AssertOk(await runtime.DetachAsync("exec", "--detach", "--pid-file", $"{Directory}/pid", Id, "sleep", "1000"));
         Assert.True(System.IO.Directory.Exists($"/proc/{File.ReadAllText($"{Directory}/pid")}"));
-        var table = (await runtime.RunAsync("ps", "a")).Text;
+        var table = (await runtime.RunAsync("ps", Id)).Text;
         Assert.Matches("^UID +PID +PPID +C +STIME +TTY +TIME +CMD\n", table);
         Assert.Contains("sleep 1000", table, StringComparison.Ordinal);
-        using var pids = JsonDocument.Parse((await runtime.RunAsync("ps", "--format", "json", "a")).Text);
+        using var pids = JsonDocument.Parse((await runtime.RunAsync("ps", "--format", "json", Id)).Text);
         Assert.True(pids.RootElement.GetArrayLength() >= 2, table);
-        AssertOk(await runtime.RunAsync("delete", "--force", "a"));
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
     }
 
     [SkippableTheory]
@@ -135,7 +135,7 @@ public sealed class LifecycleTests : CommandLineCase
     {
         var runtime = Runtime(name);
         var bundle = Bundle("sh", "-c", Forever);
-        using var run = runtime.Start("run", "--bundle", bundle.Path, "a");
+        using var run = runtime.Start("run", "--bundle", bundle.Path, Id);
         await ReadyAsync(bundle);
         AssertOk(await Containerd.HostCommand.RunAsync("/bin/kill", ["-TERM", $"{run.Id}"]));
         await run.WaitForExitAsync();
@@ -150,11 +150,11 @@ public sealed class LifecycleTests : CommandLineCase
     {
         var runtime = Runtime(name);
         var bundle = Bundle("sh", "-c", Forever);
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", bundle.Path, "--pid-file", $"{Directory}/pid", "a"));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", bundle.Path, "--pid-file", $"{Directory}/pid", Id));
         await ReadyAsync(bundle);
         AssertOk(await Containerd.HostCommand.RunAsync("/bin/kill", ["-KILL", File.ReadAllText($"{Directory}/pid")]));
         await StoppedAsync(runtime);
-        AssertOk(await runtime.RunAsync("delete", "a"));
+        AssertOk(await runtime.RunAsync("delete", Id));
     }
 
     [SkippableTheory]
@@ -164,7 +164,7 @@ public sealed class LifecycleTests : CommandLineCase
     {
         Runtime(name);
         var runtime = new OciRuntime(name, $"{Directory}/{new string('r', 180)}");
-        var result = await runtime.RunAsync("run", "--bundle", Bundle("echo", "hello").Path, "a");
+        var result = await runtime.RunAsync("run", "--bundle", Bundle("echo", "hello").Path, Id);
         Assert.True(result is { ExitCode: 0, Text: "hello" }, result.ToString());
     }
 
@@ -204,9 +204,9 @@ public sealed class LifecycleTests : CommandLineCase
         return bundle;
     }
 
-    private static async Task<JsonNode> StateAsync(OciRuntime runtime, string id = "a")
+    private async Task<JsonNode> StateAsync(OciRuntime runtime, string? id = null)
     {
-        var result = await runtime.RunAsync("state", id);
+        var result = await runtime.RunAsync("state", id ?? Id);
         AssertOk(result);
         return JsonNode.Parse(result.Output)!;
     }
@@ -215,6 +215,6 @@ public sealed class LifecycleTests : CommandLineCase
     private static Task ReadyAsync(TestBundle bundle) => Eventually.HoldsAsync(
         () => Task.FromResult(File.Exists($"{bundle.Rootfs}/ready")), "the container's process is ready");
 
-    private static Task StoppedAsync(OciRuntime runtime) => Eventually.HoldsAsync(
+    private Task StoppedAsync(OciRuntime runtime) => Eventually.HoldsAsync(
         async () => (string?)(await StateAsync(runtime))["status"] == "stopped", "the container has stopped");
 }

@@ -54,7 +54,7 @@ public sealed class RefusalTests : CommandLineCase
         var runtime = Runtime(name, boots: false);
         var bundle = Bundle("true");
         File.WriteAllText($"{bundle.Path}/config.json", config);
-        AssertRefused(await runtime.RunAsync("create", "--bundle", bundle.Path, "a"), 1, words);
+        AssertRefused(await runtime.RunAsync("create", "--bundle", bundle.Path, Id), 1, words);
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
     }
 
@@ -69,23 +69,23 @@ public sealed class RefusalTests : CommandLineCase
 
         AssertRefused(await runtime.RunAsync([.. create, "a/b"]), 1, "invalid container ID format");
         AssertRefused(await runtime.RunAsync([.. create, ""]), 1, "container id cannot be empty");
-        AssertRefused(await runtime.RunAsync([.. create, "--console-socket", "/nodir/s", "a"]), 1, "cannot use console socket");
+        AssertRefused(await runtime.RunAsync([.. create, "--console-socket", "/nodir/s", Id]), 1, "cannot use console socket");
         bundle.Write(["true"], spec => spec["process"]!["terminal"] = true);
-        AssertRefused(await runtime.RunAsync([.. create, "a"]), 1, "cannot allocate tty");
+        AssertRefused(await runtime.RunAsync([.. create, Id]), 1, "cannot allocate tty");
         bundle.Write(["true"], spec => spec["root"]!["path"] = "nope");
-        AssertRefused(await runtime.RunAsync([.. create, "a"]), 1, $"invalid rootfs: stat {bundle.Path}/nope: no such file or directory");
+        AssertRefused(await runtime.RunAsync([.. create, Id]), 1, $"invalid rootfs: stat {bundle.Path}/nope: no such file or directory");
         File.Delete($"{bundle.Path}/config.json");
-        AssertRefused(await runtime.RunAsync([.. create, "a"]), 1, "config.json");
+        AssertRefused(await runtime.RunAsync([.. create, Id]), 1, "config.json");
 
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
-        AssertOk(await runtime.RunAsync("delete", "--force", "a"));
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
     }
 
     [SkippableFact]
     public async Task Descriptors_cannot_enter_the_machine()
     {
         var runtime = Runtime("katalike", boots: false);
-        AssertRefused(await runtime.RunAsync("create", "--preserve-fds", "1", "--bundle", Bundle("true").Path, "a"), 1, "--preserve-fds is not supported");
+        AssertRefused(await runtime.RunAsync("create", "--preserve-fds", "1", "--bundle", Bundle("true").Path, Id), 1, "--preserve-fds is not supported");
     }
 
     [SkippableTheory]
@@ -98,7 +98,7 @@ public sealed class RefusalTests : CommandLineCase
         var bundle = Bundle("true");
         var configuration = $"{Directory}/config.toml";
         File.WriteAllText(configuration, $"[{section}]\n{key} = \"{path}\"\n");
-        AssertRefused(await runtime.RunAsync("--config", configuration, "run", "--bundle", bundle.Path, "a"), 1, path);
+        AssertRefused(await runtime.RunAsync("--config", configuration, "run", "--bundle", bundle.Path, Id), 1, path);
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
     }
 
