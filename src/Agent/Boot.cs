@@ -46,7 +46,6 @@ internal static class Boot
         var enable = "+" + controllers.Replace(" ", " +", StringComparison.Ordinal);
         Directory.CreateDirectory(ContainersCgroup);
         File.WriteAllText("/sys/fs/cgroup/cgroup.subtree_control", enable);
-        File.WriteAllText($"{ContainersCgroup}/cgroup.subtree_control", enable);
         // A leaf of its own: what the agent uses is told apart. It needs no oom_score_adj, which its children would
         // inherit: the kernel never picks the first process.
         Directory.CreateDirectory("/sys/fs/cgroup/agent");
