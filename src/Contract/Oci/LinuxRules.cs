@@ -19,11 +19,7 @@ internal static class LinuxRules
     public static void Check(LinuxSpec linux, string path)
     {
         CheckNamespaces(linux.Namespaces, $"{path}.namespaces");
-        Each(linux.UidMappings, $"{path}.uidMappings", static (_, _) => { });
-        Each(linux.GidMappings, $"{path}.gidMappings", static (_, _) => { });
         Each(linux.Devices, $"{path}.devices", CheckDevice);
-        NoNulls(linux.NetDevices, $"{path}.netDevices");
-        NoNulls(linux.TimeOffsets, $"{path}.timeOffsets");
         if (linux.Resources is { } resources)
             Check(resources, $"{path}.resources");
         if (linux.Seccomp is { } seccomp)
@@ -52,20 +48,12 @@ internal static class LinuxRules
         Each(resources.Devices, $"{path}.devices", CheckDeviceRule);
         Each(resources.HugepageLimits, $"{path}.hugepageLimits", static (limit, at) => NotEmpty(limit.PageSize, $"{at}.pageSize"));
         Each(resources.Network?.Priorities, $"{path}.network.priorities", static (item, at) => NotEmpty(item.Name, $"{at}.name"));
-        NoNulls(resources.Rdma, $"{path}.rdma");
         foreach (string file in resources.Unified?.Keys ?? [])
         {
             // Names of files in the cgroup's directory, and nothing that leads out of it.
             if (file.Length == 0 || file.Contains('/') || file is "." or "..")
                 throw new OciException($"{path}.unified['{file}']", "must be the name of a cgroup file");
         }
-        if (resources.BlockIo is not { } io)
-            return;
-        Each(io.WeightDevice, $"{path}.blockIO.weightDevice", static (_, _) => { });
-        Each(io.ThrottleReadBpsDevice, $"{path}.blockIO.throttleReadBpsDevice", static (_, _) => { });
-        Each(io.ThrottleWriteBpsDevice, $"{path}.blockIO.throttleWriteBpsDevice", static (_, _) => { });
-        Each(io.ThrottleReadIopsDevice, $"{path}.blockIO.throttleReadIOPSDevice", static (_, _) => { });
-        Each(io.ThrottleWriteIopsDevice, $"{path}.blockIO.throttleWriteIOPSDevice", static (_, _) => { });
     }
 
     private static void CheckNamespaces(IReadOnlyList<Namespace>? namespaces, string path)

@@ -6,13 +6,13 @@ using System.Text.Unicode;
 
 namespace KataLike.Contract.Oci;
 
-/// <summary>JSON of the model in both directions; every error of reading becomes an <see cref="OciException"/>.</summary>
+/// <summary>JSON of the model: read by <see cref="OciNode"/>, written by the serializer.</summary>
 internal static class OciJson
 {
     private const int MaxLength = 16 << 20;
 
-    /// <summary>Compact, and for reading.</summary>
-    public static OciJsonContext Context { get; } = new(new JsonSerializerOptions(OciJsonContext.Default.Options)
+    /// <summary>Writes on one line.</summary>
+    public static OciJsonContext Compact { get; } = new(new JsonSerializerOptions(OciJsonContext.Default.Options)
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     });
@@ -23,8 +23,8 @@ internal static class OciJson
 
     public static OciJsonContext FourSpaces => Indented(' ', 4);
 
-    public static T Parse<T>(ReadOnlySpan<byte> json, JsonTypeInfo<T> type)
-        where T : class
+    /// <exception cref="OciException">The document is too large or deep, not UTF-8, not JSON, or not what it should hold.</exception>
+    public static T Parse<T>(ReadOnlySpan<byte> json, OciNode.Reader<T> read)
     {
         if (json.Length > MaxLength)
             throw new OciException("$", $"{json.Length} bytes exceed the limit of {MaxLength}");
@@ -32,11 +32,15 @@ internal static class OciJson
             throw new OciException("$", "not UTF-8");
         try
         {
-            return JsonSerializer.Deserialize(json, type) ?? throw new OciException("$", "must be an object");
+            var reader = new Utf8JsonReader(json);
+            using var document = JsonDocument.ParseValue(ref reader);
+            // What follows the document is an error too.
+            _ = reader.Read();
+            return read(new OciNode(document.RootElement, "$").AsObject());
         }
         catch (JsonException e)
         {
-            throw Explain(e);
+            throw NotJson(e);
         }
     }
 
@@ -44,70 +48,21 @@ internal static class OciJson
 
     public static byte[] WriteUtf8<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToUtf8Bytes(value, type);
 
-    private static OciJsonContext Indented(char character, int size) =>
-        new(new JsonSerializerOptions(Context.Options) { WriteIndented = true, IndentCharacter = character, IndentSize = size });
-
-    /// <summary>Says what should be there, where the serializer says which .NET type it wanted.</summary>
-    private static OciException Explain(JsonException e)
+    private static OciException NotJson(JsonException e)
     {
-        string path = e.Path ?? "$";
-        string message = e.Message;
-        int location = message.IndexOf(" Path: ", StringComparison.Ordinal);
-        if (location >= 0)
-            message = message[..location];
-
-        const string missing = "missing required properties including: '";
-        int name = message.IndexOf(missing, StringComparison.Ordinal);
-        if (name >= 0)
-        {
-            name += missing.Length;
-            return new OciException($"{path}.{message[name..message.IndexOf('\'', name)]}", "is missing", e);
-        }
-        const string conversion = "could not be converted to ";
-        int type = message.IndexOf(conversion, StringComparison.Ordinal);
-        if (type >= 0)
-            return new OciException(path, Expected(message[(type + conversion.Length)..]), e);
-        return new OciException(path, e.LineNumber is { } line ? $"{message.TrimEnd('.')} (line {line + 1})" : message, e);
+        int location = e.Message.IndexOf(" LineNumber: ", StringComparison.Ordinal);
+        string message = location < 0 ? e.Message : e.Message[..location];
+        return new OciException("$", $"{message.TrimEnd('.')} (line {e.LineNumber + 1})", e);
     }
 
-    private static string Expected(string type) =>
-        type.Contains("IReadOnlyList", StringComparison.Ordinal) ? "must be an array"
-        : type.Contains("KataLike", StringComparison.Ordinal) || type.Contains("Dictionary", StringComparison.Ordinal)
-            ? "must be an object"
-        : type.Contains("Boolean", StringComparison.Ordinal) ? "must be true or false"
-        : type.Contains("Int", StringComparison.Ordinal) ? "must be a whole number within its range"
-        : type.Contains("DateTime", StringComparison.Ordinal) ? "must be a time"
-        : "must be a string";
-}
-
-/// <summary>Strings of the specification reach system calls: none may hold a NUL, and none is null.</summary>
-internal sealed class OciStringConverter : JsonConverter<string>
-{
-    public override bool HandleNull => true;
-
-    public override string Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        reader.TokenType == JsonTokenType.String
-            ? WithoutNul(reader.GetString()!)
-            : throw new JsonException("must be a string");
-
-    public override string ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        WithoutNul(reader.GetString()!);
-
-    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) =>
-        writer.WriteStringValue(value);
-
-    public override void WriteAsPropertyName(Utf8JsonWriter writer, string value, JsonSerializerOptions options) =>
-        writer.WritePropertyName(value);
-
-    private static string WithoutNul(string value) =>
-        value.Contains('\0') ? throw new JsonException("must not contain a NUL character") : value;
+    private static OciJsonContext Indented(char character, int size) =>
+        new(new JsonSerializerOptions(Compact.Options) { WriteIndented = true, IndentCharacter = character, IndentSize = size });
 }
 
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault,
-    GenerationMode = JsonSourceGenerationMode.Metadata,
-    Converters = [typeof(OciStringConverter)])]
+    GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(Spec))]
 [JsonSerializable(typeof(ProcessSpec))]
 [JsonSerializable(typeof(Resources))]

@@ -5,19 +5,13 @@ namespace KataLike.Contract.Oci;
 /// <summary>config.md, "Process": the container's first process, or one that exec adds.</summary>
 public sealed record ProcessSpec
 {
-    private readonly User? _user;
-
     public bool Terminal { get; init; }
 
     /// <summary>Counts only with a terminal.</summary>
     public ConsoleSize? ConsoleSize { get; init; }
 
     /// <summary>Root where the document has none.</summary>
-    public User User
-    {
-        get => _user ?? User.Root;
-        init => _user = value;
-    }
+    public User User { get; init; } = User.Root;
 
     /// <summary>Never null or empty after parsing.</summary>
     public IReadOnlyList<string>? Args { get; init; }
@@ -50,12 +44,12 @@ public sealed record ProcessSpec
     /// <exception cref="OciException">The document is not JSON, or breaks the specification.</exception>
     public static ProcessSpec Parse(ReadOnlySpan<byte> json)
     {
-        var process = OciJson.Parse(json, OciJson.Context.ProcessSpec);
+        var process = OciJson.Parse(json, ProcessReader.Process);
         ProcessRules.Check(process, "$");
         return process;
     }
 
-    public byte[] ToUtf8Json() => OciJson.WriteUtf8(this, OciJson.Context.ProcessSpec);
+    public byte[] ToUtf8Json() => OciJson.WriteUtf8(this, OciJson.Compact.ProcessSpec);
 }
 
 /// <summary>Characters.</summary>

@@ -30,12 +30,12 @@ public sealed record Resources
     /// <exception cref="OciException">The document is not JSON, or breaks the specification.</exception>
     public static Resources Parse(ReadOnlySpan<byte> json)
     {
-        var resources = OciJson.Parse(json, OciJson.Context.Resources);
+        var resources = OciJson.Parse(json, ResourcesReader.Resources);
         LinuxRules.Check(resources, "$");
         return resources;
     }
 
-    public byte[] ToUtf8Json() => OciJson.WriteUtf8(this, OciJson.Context.Resources);
+    public byte[] ToUtf8Json() => OciJson.WriteUtf8(this, OciJson.Compact.Resources);
 }
 
 /// <summary>config-linux.md, "Allowed Device list". Later rules override earlier ones.</summary>

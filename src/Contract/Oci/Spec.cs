@@ -33,7 +33,7 @@ public sealed record Spec
     /// <exception cref="OciException">The document is not JSON, or breaks the specification.</exception>
     public static Spec Parse(ReadOnlySpan<byte> json)
     {
-        var spec = OciJson.Parse(json, OciJson.Context.Spec);
+        var spec = OciJson.Parse(json, SpecReader.Spec);
         SpecRules.Check(spec);
         return spec;
     }

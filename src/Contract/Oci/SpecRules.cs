@@ -11,11 +11,10 @@ internal static class SpecRules
 
         ProcessRules.Check(spec.Process ?? throw new OciException("$.process", "is missing"), "$.process");
         NotEmpty((spec.Root ?? throw new OciException("$.root", "is missing")).Path, "$.root.path");
-        Each(spec.Mounts, "$.mounts", CheckMount);
+        Each(spec.Mounts, "$.mounts", static (mount, path) => NotEmpty(mount.Destination, $"{path}.destination"));
         CheckHooks(spec.Hooks);
         if (spec.Linux is { } linux)
             LinuxRules.Check(linux, "$.linux");
-        Each(spec.Vm?.HwConfig?.Iomems, "$.vm.hwConfig.iomems", static (_, _) => { });
 
         if (spec.Hostname is { Length: > 0 } && spec.Linux?.FindNamespace("uts") is null)
             throw new OciException("$.hostname", "needs a uts namespace");
@@ -23,22 +22,11 @@ internal static class SpecRules
             throw new OciException("$.domainname", "needs a uts namespace");
     }
 
-    /// <summary>Applies a rule to each item, with its path; a null among them breaks every rule.</summary>
+    /// <summary>Applies a rule to each item, with its path.</summary>
     public static void Each<T>(IReadOnlyList<T>? items, string path, Action<T, string> rule)
-        where T : class
     {
         for (int i = 0; i < items?.Count; i++)
-            rule(items[i] ?? throw new OciException($"{path}[{i}]", "must be an object"), $"{path}[{i}]");
-    }
-
-    public static void NoNulls<T>(IReadOnlyDictionary<string, T>? items, string path)
-        where T : class
-    {
-        foreach (var (key, value) in items ?? new Dictionary<string, T>())
-        {
-            if (value is null)
-                throw new OciException($"{path}['{key}']", "must be an object");
-        }
+            rule(items[i], $"{path}[{i}]");
     }
 
     public static void NotEmpty(string value, string path)
@@ -59,13 +47,6 @@ internal static class SpecRules
     {
         if (!known.Contains(value))
             throw new OciException(path, $"unknown value {value}");
-    }
-
-    private static void CheckMount(Mount mount, string path)
-    {
-        NotEmpty(mount.Destination, $"{path}.destination");
-        Each(mount.UidMappings, $"{path}.uidMappings", static (_, _) => { });
-        Each(mount.GidMappings, $"{path}.gidMappings", static (_, _) => { });
     }
 
     private static void CheckHooks(Hooks? hooks)

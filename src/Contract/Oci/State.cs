@@ -29,12 +29,9 @@ public sealed record State
     /// <summary>Not the specification's; as runc's.</summary>
     public string? Owner { get; init; }
 
-    /// <exception cref="OciException">Not JSON, or a field is missing.</exception>
-    public static State Parse(ReadOnlySpan<byte> json) => OciJson.Parse(json, OciJson.Context.State);
-
     /// <summary>Indented as runc prints it.</summary>
     public string ToJson() => OciJson.Write(this, OciJson.TwoSpaces.State);
 
     /// <summary>On one line, as hooks read it.</summary>
-    public byte[] ToUtf8Json() => OciJson.WriteUtf8(this, OciJson.Context.State);
+    public byte[] ToUtf8Json() => OciJson.WriteUtf8(this, OciJson.Compact.State);
 }

@@ -42,7 +42,7 @@ public sealed class TtrpcClient : IAsyncDisposable
         where TResponse : IMessage<TResponse> =>
         CallAsync(service, method, request, parser, null, cancel);
 
-    /// <exception cref="TtrpcException">The server refused, or the timeout passed (DeadlineExceeded).</exception>
+    /// <exception cref="TtrpcException">The server refused (its message cut and on one line), or the timeout passed (DeadlineExceeded).</exception>
     /// <exception cref="TtrpcDisconnectedException">The connection ended before the answer.</exception>
     /// <exception cref="TtrpcProtocolException">The answer is not the message that was due.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancel"/> was cancelled.</exception>
@@ -184,7 +184,7 @@ public sealed class TtrpcClient : IAsyncDisposable
         {
             var response = Response.Parser.ParseFrom(data);
             if (response.Status is { Code: not 0 } status)
-                _ = answer.TrySetException(new TtrpcException((StatusCode)status.Code, status.Message));
+                _ = answer.TrySetException(new TtrpcException((StatusCode)status.Code, OneLine.Of(status.Message)));
             else
                 _ = answer.TrySetResult(response.Payload);
         }

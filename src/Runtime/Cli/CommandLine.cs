@@ -40,19 +40,19 @@ internal static class CommandLine
         {
             var options = OptionParser.Parse([.. GlobalOptions.Flags, Version.Flag], arguments);
             if (options.Boolean("version"))
-                StandardOutput.Write($"katalike version {Version.Text}\n");
+                StandardStreams.WriteOutput($"katalike version {Version.Text}\n");
             else if (options.Positionals.Count == 0)
-                StandardOutput.Write(Help.ForProgram(Commands));
+                StandardStreams.WriteOutput(Help.ForProgram(Commands));
             else
                 return options;
         }
         catch (HelpRequestedException)
         {
-            StandardOutput.Write(Help.ForProgram(Commands));
+            StandardStreams.WriteOutput(Help.ForProgram(Commands));
         }
         catch (UsageException e)
         {
-            StandardOutput.Write($"Incorrect Usage. {e.Message}\n\n{Help.ForProgram(Commands)}");
+            StandardStreams.WriteOutput($"Incorrect Usage. {e.Message}\n\n{Help.ForProgram(Commands)}");
             throw;
         }
         return null;
@@ -62,7 +62,7 @@ internal static class CommandLine
     {
         if (words[0] is "help" or "h")
         {
-            StandardOutput.Write(words.Count > 1 ? Help.ForCommand(Find(words[1])) : Help.ForProgram(Commands));
+            StandardStreams.WriteOutput(words.Count > 1 ? Help.ForCommand(Find(words[1])) : Help.ForProgram(Commands));
             return 0;
         }
         var command = Find(words[0]);
@@ -95,12 +95,12 @@ internal static class CommandLine
         }
         catch (HelpRequestedException)
         {
-            StandardOutput.Write(Help.ForCommand(command));
+            StandardStreams.WriteOutput(Help.ForCommand(command));
             return null;
         }
         catch (UsageException e)
         {
-            StandardOutput.Write($"Incorrect Usage: {e.Message}\n\n{Help.ForCommand(command)}");
+            StandardStreams.WriteOutput($"Incorrect Usage: {e.Message}\n\n{Help.ForCommand(command)}");
             throw;
         }
     }

@@ -11,12 +11,12 @@ namespace KataLike.Runtime.Cli;
 /// </summary>
 internal sealed class Log
 {
-    private readonly FileStream stream;
+    private readonly FileDescriptor file;
     private readonly LogOptions options;
     private readonly bool terminal;
 
-    private Log(FileStream stream, LogOptions options, bool terminal) =>
-        (this.stream, this.options, this.terminal) = (stream, options, terminal);
+    private Log(FileDescriptor file, LogOptions options, bool terminal) =>
+        (this.file, this.options, this.terminal) = (file, options, terminal);
 
     public static Log ToStandardError() => Open(new LogOptions(null, Json: false, Debug: false));
 
@@ -24,15 +24,15 @@ internal sealed class Log
     public static Log Open(LogOptions options)
     {
         if (options.File is null)
-            return new Log(StandardOutput.Open(2), options, HostTerminals.IsTerminal(StandardStreams.Get(2)));
+            return new Log(StandardStreams.Get(2), options, HostTerminals.IsTerminal(StandardStreams.Get(2)));
         try
         {
-            var file = new FileStream(options.File, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+            var file = Files.Open(options.File, Files.WriteOnly | Files.Create | Files.Append, mode: 0x1a4 /* 0644 */);
             return new Log(file, options, terminal: false);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (LinuxException e)
         {
-            throw new RuntimeException($"cannot open log file {options.File}: {e.Message}", cause: e);
+            throw new RuntimeException(e.Message, cause: e);
         }
     }
 
@@ -49,7 +49,7 @@ internal sealed class Log
     {
         Write("error", message);
         if (options.File is not null)
-            StandardOutput.Write(message + "\n", descriptor: 2);
+            StandardStreams.WriteError(message + "\n");
     }
 
     private void Write(string level, string message)
@@ -57,14 +57,7 @@ internal sealed class Log
         var line = options.Json ? FormatJson(level, message, DateTimeOffset.Now)
             : terminal ? FormatTerminal(level, message)
             : FormatText(level, message, DateTimeOffset.Now);
-        try
-        {
-            stream.Write(Encoding.UTF8.GetBytes(line + "\n"));
-        }
-        catch (IOException)
-        {
-            // The reader of the log has gone; the exit code still tells.
-        }
+        StandardStreams.Write(file, line + "\n");
     }
 
     internal static string FormatText(string level, string message, DateTimeOffset at) =>

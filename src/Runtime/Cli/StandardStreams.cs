@@ -1,3 +1,4 @@
+using System.Text;
 using KataLike.Linux;
 
 namespace KataLike.Runtime.Cli;
@@ -9,6 +10,19 @@ internal static class StandardStreams
     private static FileDescriptor[] replaced = [];
 
     public static FileDescriptor Get(int number) => Numbers[number];
+
+    /// <summary>Without the Console class, which starts threads and takes over signals.</summary>
+    public static void WriteOutput(string text) => Write(Get(1), text);
+
+    public static void WriteError(string text) => Write(Get(2), text);
+
+    /// <summary>That nobody reads any more is no error of the command.</summary>
+    public static void Write(FileDescriptor file, string text)
+    {
+        ReadOnlySpan<byte> rest = Encoding.UTF8.GetBytes(text);
+        while (rest.Length > 0 && Files.TryWrite(file, rest) is > 0 and var count)
+            rest = rest[(int)count..];
+    }
 
     /// <summary>Lets go of what the caller gave: its reader shall see the end when the container closes its own.</summary>
     public static void Release()

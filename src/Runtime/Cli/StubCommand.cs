@@ -18,7 +18,7 @@ internal static class StubCommand
         if (arguments is not [var root, var sandbox, .. var words] ||
             StubMessage.Parse(string.Join(' ', words)) is not StubMessage.Attach request)
         {
-            StandardOutput.Write("katalike stub is started by katalike create, run and exec\n", descriptor: 2);
+            StandardStreams.WriteError("katalike stub is started by katalike create, run and exec\n");
             return Task.FromResult(1);
         }
         return Task.FromResult(Run(new StateRoot(root), sandbox, request, signals));

@@ -12,6 +12,8 @@ namespace KataLike.Runtime.Sandboxes;
 /// <summary>The resident process of one sandbox: owns the machine, and serves the Task API until nobody needs it.</summary>
 internal static class SandboxCommand
 {
+    private static readonly TimeSpan ExplainTime = TimeSpan.FromSeconds(10);
+
     public static async Task<int> RunAsync(string[] arguments)
     {
         FileDescriptor? ready = null;
@@ -74,7 +76,13 @@ internal static class SandboxCommand
                 var exit = await container.Init.Exited;
                 ContainerState.RecordExit(root, container.Id, exit.Status, exit.At);
             }
-            if (sandbox.Died.IsCompleted || (recorded.Count > 0 && sandbox.Containers.All(recorded.Contains)))
+            if (sandbox.Died.IsCompleted)
+            {
+                // Whoever is making a container learns from us why it cannot be; it then asks us to shut down.
+                await Task.Delay(ExplainTime);
+                return;
+            }
+            if (recorded.Count > 0 && sandbox.Containers.All(recorded.Contains))
                 return;
             await change;
         }

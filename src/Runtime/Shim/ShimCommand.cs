@@ -1,8 +1,8 @@
 using System.Reflection;
 using Google.Protobuf;
 using KataLike.Contract.Containerd.Bootstrap;
+using KataLike.Linux;
 using KataLike.Runtime.Sandboxes;
-using Microsoft.Win32.SafeHandles;
 
 namespace KataLike.Runtime.Shim;
 
@@ -59,15 +59,19 @@ internal static class ShimCommand
 
     private static byte[] ReadInput()
     {
-        using var input = new FileStream(new SafeFileHandle(0, ownsHandle: false), FileAccess.Read, bufferSize: 0);
-        using var bytes = new MemoryStream();
-        input.CopyTo(bytes);
-        return bytes.ToArray();
+        using var input = new FileDescriptor(0, ownsHandle: false);
+        var bytes = new List<byte>();
+        Span<byte> buffer = stackalloc byte[4096];
+        for (int count; (count = Files.Read(input, buffer)) > 0;)
+            bytes.AddRange(buffer[..count]);
+        return [.. bytes];
     }
 
-    private static void Write(int descriptor, byte[] bytes)
+    /// <summary>Not by FileStream: where the descriptor is a file, that writes at an offset of its own.</summary>
+    private static void Write(int descriptor, ReadOnlySpan<byte> bytes)
     {
-        using var output = new FileStream(new SafeFileHandle(descriptor, ownsHandle: false), FileAccess.Write, bufferSize: 0);
-        output.Write(bytes);
+        using var output = new FileDescriptor(descriptor, ownsHandle: false);
+        while (bytes.Length > 0)
+            bytes = bytes[Files.Write(output, bytes)..];
     }
 }

@@ -184,6 +184,21 @@ public sealed class MisbehaviourTests
         }
     }
 
+    [Fact]
+    public async Task RefusalsOfThePeerCannotReachATerminal()
+    {
+        var service = new TtrpcService("test.Echo").Method("Say", StringValue.Parser, Task<StringValue> (request, _) =>
+            throw new TtrpcException(StatusCode.Aborted, request.Value));
+        var (left, right) = Create();
+        _ = new TtrpcServer(service).ServeAsync(new SocketStream(right));
+        await using var client = new TtrpcClient(new SocketStream(left));
+        var request = new StringValue { Value = "\e[31mred\n" + new string('x', 100_000) };
+        var error = await Assert.ThrowsAsync<TtrpcException>(
+            () => client.CallAsync("test.Echo", "Say", request, StringValue.Parser));
+        Assert.StartsWith(" [31mred xxx", error.Message);
+        Assert.InRange(error.Message.Length, 100, 2000);
+    }
+
     /// <summary>Random and mutated streams of bytes: the server ends each connection with a reason, and nothing else happens.</summary>
     [Fact]
     public async Task ServerSurvivesAnyBytes()

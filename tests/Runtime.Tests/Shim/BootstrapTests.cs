@@ -56,7 +56,7 @@ public class BootstrapTests
             InstanceId = "one", Namespace = "default", ContainerdTtrpcAddress = "/t", SocketDir = "/run/x",
         };
         var options = new RuntimeOptions { ConfigPath = "/etc/k.toml" };
-        parameters.Extensions.Add(new Extension { Value = new Any { TypeUrl = "runtimeoptions.v1.Options", Value = options.ToByteString() } });
+        parameters.Extensions.Add(new KataLike.Contract.Containerd.Bootstrap.Extension { Value = new Any { TypeUrl = "runtimeoptions.v1.Options", Value = options.ToByteString() } });
 
         var bootstrap = Parse(parameters.ToByteArray());
         var answer = BootstrapResult.Parser.ParseFrom(bootstrap.Answer(Address));

@@ -14,7 +14,7 @@ internal static class FeaturesCommand
 
     private static Task<int> RunAsync(Invocation invocation)
     {
-        StandardOutput.Write(Features().ToJson() + "\n");
+        StandardStreams.WriteOutput(Features().ToJson() + "\n");
         return Task.FromResult(0);
     }
 

@@ -28,11 +28,11 @@ internal static class ListCommand
         var containers = ContainerState.All(root).ToList();
         if (invocation.Options.Boolean("quiet"))
         {
-            StandardOutput.Write(string.Concat(containers.Select(c => c.Id + "\n")));
+            StandardStreams.WriteOutput(string.Concat(containers.Select(c => c.Id + "\n")));
             return 0;
         }
         var states = await Task.WhenAll(containers.Select(c => ContainerStatusQuery.DescribeAsync(root, c, Owner(c))));
-        StandardOutput.Write(format == "json"
+        StandardStreams.WriteOutput(format == "json"
             ? $"[{string.Join(',', states.Select(s => Encoding.UTF8.GetString(s.ToUtf8Json())))}]\n"
             : Table.Format([["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], .. states.Select(Row)], minimumWidth: 12));
         return 0;

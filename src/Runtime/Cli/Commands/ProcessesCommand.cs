@@ -31,7 +31,7 @@ internal static class ProcessesCommand
             throw new RuntimeException("invalid format option");
         var columns = Columns([.. invocation.Options.Positionals.Skip(1)]);
         var processes = await ProcessesAsync(root, state);
-        StandardOutput.Write(format == "json"
+        StandardStreams.WriteOutput(format == "json"
             ? $"[{string.Join(',', processes.Select(p => p.Pid))}]\n"
             : Table.Format([[.. columns.Select(Title)], .. processes.Select(p => columns.Select(c => Cell(p, c)).ToArray())], space: 1));
         return 0;

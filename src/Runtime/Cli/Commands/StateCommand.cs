@@ -13,7 +13,7 @@ internal static class StateCommand
     {
         var root = new StateRoot(invocation.Global.Root);
         var state = ContainerState.Load(root, invocation.ContainerId);
-        StandardOutput.Write((await ContainerStatusQuery.DescribeAsync(root, state, owner: "")).ToJson());
+        StandardStreams.WriteOutput((await ContainerStatusQuery.DescribeAsync(root, state, owner: "")).ToJson());
         return 0;
     }
 }

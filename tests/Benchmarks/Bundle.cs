@@ -1,0 +1,22 @@
+using System.Text.Json;
+
+namespace KataLike.Benchmarks;
+
+/// <summary>A bundle on busybox's root file system.</summary>
+internal static class Bundle
+{
+    public static string Make(string directory, string rootfs, params string[] command)
+    {
+        Directory.CreateDirectory(directory);
+        var config = new
+        {
+            ociVersion = "1.0.2",
+            process = new { args = command, env = (string[])["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], cwd = "/", user = new { uid = 0, gid = 0 } },
+            root = new { path = rootfs },
+            mounts = new[] { new { destination = "/proc", type = "proc", source = "proc" } },
+            linux = new { namespaces = ((string[])["pid", "mount", "ipc", "uts", "network"]).Select(type => new { type }) },
+        };
+        File.WriteAllText($"{directory}/config.json", JsonSerializer.Serialize(config));
+        return directory;
+    }
+}

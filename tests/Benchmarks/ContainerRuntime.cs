@@ -1,0 +1,50 @@
+using System.Diagnostics;
+
+namespace KataLike.Benchmarks;
+
+/// <summary>An OCI runtime and the flags that it needs to work on this machine.</summary>
+internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyList<string> Flags)
+{
+    private const string Unified = "/sys/fs/cgroup/unified";
+
+    /// <summary>What the program is run by, where it does not like the machine as it is.</summary>
+    private IReadOnlyList<string> Wrapper { get; init; } = [];
+
+    /// <summary>Ours, and those of the others that are installed.</summary>
+    public static IReadOnlyList<ContainerRuntime> Installed(string repository)
+    {
+        ContainerRuntime[] all =
+        [
+            new("katalike", $"{repository}/out/bin/katalike", []),
+            new("runc", "runc", []),
+            // crun refuses machines that have both versions of cgroups mounted, and otherwise would leave the scope's.
+            new("crun", "crun", ["--cgroup-manager=disabled"])
+            {
+                Wrapper = Directory.Exists(Unified) ? ["unshare", "--mount", "sh", "-c", $"umount {Unified} && exec \"$0\" \"$@\""] : [],
+            },
+            // ptrace works where KVM does not; cgroups and network as crun and the bundle have it.
+            new("runsc", "runsc", ["--platform=ptrace", "--network=none", "--ignore-cgroups"]),
+        ];
+        var path = Environment.GetEnvironmentVariable("PATH")!.Split(':');
+        return
+        [
+            .. from runtime in all
+               let program = path.Select(directory => Path.Combine(directory, runtime.Program)).FirstOrDefault(File.Exists)
+               where program is not null
+               select runtime with { Program = program },
+        ];
+    }
+
+    public string Version
+    {
+        get
+        {
+            using var process = Process.Start(new ProcessStartInfo(Program, ["--version"]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            var text = process.StandardOutput.ReadToEnd();
+            process.WaitForExit();
+            return text.Split('\n')[0].Trim();
+        }
+    }
+
+    public IReadOnlyList<string> Command(string root, params string[] arguments) => [.. Wrapper, Program, "--root", root, .. Flags, .. arguments];
+}

@@ -1,0 +1,220 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace KataLike.EndToEnd.Tests.CommandLine;
+
+/// <summary>The life of a container through the command line; each case runs with runc too, so that the case itself is tested.</summary>
+public sealed class LifecycleTests : CommandLineCase
+{
+    private const string Forever = "trap 'exit 42' TERM; echo ready > /ready; while :; do sleep 0.1; done";
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Run_gives_the_containers_output_and_exit_code(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("echo", "hello");
+        var echo = await runtime.RunAsync("run", "--bundle", bundle.Path, Id);
+        Assert.True(echo is { ExitCode: 0, Text: "hello", Error: "" }, echo.ToString());
+
+        bundle.Write(["sh", "-c", "echo out; echo err >&2; exit 7"]);
+        var exit = await runtime.RunAsync("run", "-b", bundle.Path, Id);
+        Assert.True(exit is { ExitCode: 7, Text: "out", Error: "err\n" }, exit.ToString());
+        Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Cat_copies_64_MiB_unharmed(string name)
+    {
+        var runtime = Runtime(name);
+        var input = new byte[64 << 20];
+        new Random(1).NextBytes(input);
+        var cat = await runtime.RunAsync(input, "run", "--bundle", Bundle("cat").Path, Id);
+        Assert.True(cat.ExitCode == 0, $"exit code {cat.ExitCode}: {cat.Error}");
+        Assert.Equal((input.Length, Convert.ToHexString(SHA256.HashData(input))), (cat.Output.Length, Convert.ToHexString(SHA256.HashData(cat.Output))));
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task A_command_that_cannot_be_executed_is_refused_in_the_words_that_callers_match(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("nosuch");
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "exec: \\\"nosuch\\\": executable file not found in $PATH");
+        bundle.Write(["/nosuch"]);
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "exec: \\\"/nosuch\\\": stat /nosuch: no such file or directory");
+        bundle.Write(["/not-executable"]);
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "exec: \\\"/not-executable\\\": permission denied");
+        Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task A_container_goes_through_its_states(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("sh", "-c", Forever);
+        AssertOk(await runtime.DetachAsync("create", "--bundle", bundle.Path, "--pid-file", $"{Directory}/pid", Id));
+        var state = await StateAsync(runtime);
+        Assert.Equal(("created", Id, bundle.Path, bundle.Rootfs), ((string?)state["status"], (string?)state["id"], (string?)state["bundle"], (string?)state["rootfs"]));
+        Assert.Equal(File.ReadAllText($"{Directory}/pid"), $"{state["pid"]}");
+        Assert.True(DateTimeOffset.TryParse((string?)state["created"], out _));
+        Assert.StartsWith("1.", (string?)state["ociVersion"], StringComparison.Ordinal);
+        AssertRefused(await runtime.RunAsync("create", "--bundle", bundle.Path, Id), 1, "create failed: container with given ID already exists");
+
+        AssertOk(await runtime.RunAsync("start", Id));
+        await ReadyAsync(bundle);
+        Assert.Equal("running", (string?)(await StateAsync(runtime))["status"]);
+        AssertRefused(await runtime.RunAsync("start", Id), 1, "cannot start an already running container");
+        AssertRefused(await runtime.RunAsync("delete", Id), 1, $"cannot delete container {Id} that is not stopped: running");
+        AssertRefused(await runtime.RunAsync("kill", Id, "FOO"), 1, "unknown signal");
+        AssertRefused(await runtime.RunAsync("kill", Id, "99"), 1, "invalid argument");
+        AssertRefused(await runtime.RunAsync("resume", Id), 1, "container not paused");
+        AssertOk(await runtime.RunAsync("kill", Id, "0"));
+        Assert.Matches($"^ID +PID +STATUS +BUNDLE +CREATED +OWNER\n{Id} +[0-9]+ +running +/.* +[0-9].*Z +root$", (await runtime.RunAsync("list")).Text);
+        using (var list = JsonDocument.Parse((await runtime.RunAsync("list", "-f", "json")).Text))
+            Assert.Equal("running", list.RootElement[0].GetProperty("status").GetString());
+
+        AssertOk(await runtime.RunAsync("pause", Id));
+        Assert.Equal("paused", (string?)(await StateAsync(runtime))["status"]);
+        AssertOk(await runtime.RunAsync("resume", Id));
+
+        AssertOk(await runtime.RunAsync("kill", Id, "KILL"));
+        await StoppedAsync(runtime);
+        AssertRefused(await runtime.RunAsync("kill", Id, "KILL"), 1, "container not running");
+        AssertRefused(await runtime.RunAsync("start", Id), 1, "cannot start a container that has stopped");
+        AssertRefused(await runtime.RunAsync("exec", Id, "true"), 255, "exec failed: cannot exec in a stopped container");
+        AssertOk(await runtime.RunAsync("delete", Id));
+        AssertRefused(await runtime.RunAsync("state", Id), 1, "container does not exist");
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Exec_joins_the_container(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("sh", "-c", Forever);
+        AssertOk(await runtime.DetachAsync("run", "--detach", "--bundle", bundle.Path, Id));
+        await ReadyAsync(bundle);
+
+        var exec = await runtime.RunAsync("from stdin"u8.ToArray(), "exec", Id, "sh", "-c", "cat; echo err >&2; exit 3");
+        Assert.True(exec is { ExitCode: 3, Text: "from stdin", Error: "err\n" }, exec.ToString());
+        var options = await runtime.RunAsync("exec", "-e", "A=1", "-e", "B=2", "--cwd", "/tmp", "-u", "5:6", Id, "sh", "-c", "echo $A $B $PWD $(id -u) $(id -g)");
+        Assert.True(options is { ExitCode: 0, Text: "1 2 /tmp 5 6" }, options.ToString());
+        var signalled = await runtime.RunAsync("exec", Id, "sh", "-c", "kill -15 $$");
+        Assert.True(signalled.ExitCode == 143, signalled.ToString());
+
+        File.WriteAllText($"{Directory}/process.json", """{"cwd": "/", "args": ["sh", "-c", "echo from file"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}""");
+        Assert.Equal("from file", (await runtime.RunAsync("exec", "--process", $"{Directory}/process.json", Id)).Text);
+
+        AssertRefused(await runtime.RunAsync("exec", Id, "nosuch"), 255, "exec: \\\"nosuch\\\": executable file not found in $PATH");
+        AssertRefused(await runtime.RunAsync("exec", Id, "/not-executable"), 255, "exec: \\\"/not-executable\\\": permission denied");
+        AssertRefused(await runtime.RunAsync("exec", Id), 255, "process args cannot be empty");
+
+        AssertOk(await runtime.DetachAsync("exec", "--detach", "--pid-file", $"{Directory}/pid", Id, "sleep", "1000"));
+        Assert.True(System.IO.Directory.Exists($"/proc/{File.ReadAllText($"{Directory}/pid")}"));
+        var table = (await runtime.RunAsync("ps", Id)).Text;
+        Assert.Matches("^UID +PID +PPID +C +STIME +TTY +TIME +CMD\n", table);
+        Assert.Contains("sleep 1000", table, StringComparison.Ordinal);
+        using var pids = JsonDocument.Parse((await runtime.RunAsync("ps", "--format", "json", Id)).Text);
+        Assert.True(pids.RootElement.GetArrayLength() >= 2, table);
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Run_forwards_signals_and_waits_for_the_container(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("sh", "-c", Forever);
+        using var run = runtime.Start("run", "--bundle", bundle.Path, Id);
+        await ReadyAsync(bundle);
+        AssertOk(await Containerd.HostCommand.RunAsync("/bin/kill", ["-TERM", $"{run.Id}"]));
+        await run.WaitForExitAsync();
+        Assert.Equal(42, run.ExitCode);
+        Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Killing_the_process_of_the_pid_file_ends_the_container(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("sh", "-c", Forever);
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", bundle.Path, "--pid-file", $"{Directory}/pid", Id));
+        await ReadyAsync(bundle);
+        AssertOk(await Containerd.HostCommand.RunAsync("/bin/kill", ["-KILL", File.ReadAllText($"{Directory}/pid")]));
+        await StoppedAsync(runtime);
+        AssertOk(await runtime.RunAsync("delete", Id));
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task A_long_root_works(string name)
+    {
+        Runtime(name);
+        var runtime = new OciRuntime(name, $"{Directory}/{new string('r', 180)}");
+        var result = await runtime.RunAsync("run", "--bundle", Bundle("echo", "hello").Path, Id);
+        Assert.True(result is { ExitCode: 0, Text: "hello" }, result.ToString());
+    }
+
+    [SkippableFact]
+    public async Task Containers_of_a_pod_share_a_kernel_and_not_a_root()
+    {
+        var runtime = Runtime("katalike");
+        var sandbox = PodBundle("sandbox", "pause");
+        var member = PodBundle("container", "pause");
+        var stranger = Bundle("cat", "/proc/sys/kernel/random/boot_id");
+        File.WriteAllText($"{member.Rootfs}/mark", "member");
+
+        AssertRefused(await runtime.RunAsync("run", "--bundle", member.Path, "member"), 1, "sandbox pause is not running");
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", sandbox.Path, "pause"));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", member.Path, "member"));
+
+        string[] bootId = ["cat", "/proc/sys/kernel/random/boot_id"];
+        var first = (await runtime.RunAsync(["exec", "pause", .. bootId])).Text;
+        Assert.Equal(36, first.Length);
+        Assert.Equal(first, (await runtime.RunAsync(["exec", "member", .. bootId])).Text);
+        Assert.NotEqual(first, (await runtime.RunAsync("run", "--bundle", stranger.Path, "stranger")).Text);
+        Assert.Equal("member", (await runtime.RunAsync("exec", "member", "cat", "/mark")).Text);
+        Assert.NotEqual(0, (await runtime.RunAsync("exec", "pause", "cat", "/mark")).ExitCode);
+
+        AssertOk(await runtime.RunAsync("delete", "--force", "member"));
+        Assert.Equal("running", (string?)(await StateAsync(runtime, "pause"))["status"]);
+        AssertOk(await runtime.RunAsync("delete", "--force", "pause"));
+    }
+
+    private TestBundle PodBundle(string type, string sandbox)
+    {
+        var bundle = Bundle("sleep", "1000");
+        bundle.Write(["sleep", "1000"], spec => spec["annotations"] = new JsonObject
+        {
+            ["io.kubernetes.cri.container-type"] = type, ["io.kubernetes.cri.sandbox-id"] = sandbox,
+        });
+        return bundle;
+    }
+
+    private async Task<JsonNode> StateAsync(OciRuntime runtime, string? id = null)
+    {
+        var result = await runtime.RunAsync("state", id ?? Id);
+        AssertOk(result);
+        return JsonNode.Parse(result.Output)!;
+    }
+
+    /// <summary>The container's process has written its file, which the host sees in the root file system.</summary>
+    private static Task ReadyAsync(TestBundle bundle) => Eventually.HoldsAsync(
+        () => Task.FromResult(File.Exists($"{bundle.Rootfs}/ready")), "the container's process is ready");
+
+    private Task StoppedAsync(OciRuntime runtime) => Eventually.HoldsAsync(
+        async () => (string?)(await StateAsync(runtime))["status"] == "stopped", "the container has stopped");
+}

@@ -1,0 +1,95 @@
+using KataLike.Runtime.Hypervisor;
+
+namespace KataLike.Runtime.Tests.Hypervisor;
+
+public class QemuCommandLineTests
+{
+    private static readonly MachineSpec Spec = new()
+    {
+        Name = "s1",
+        Accelerator = Accelerator.Tcg,
+        Machine = MachineType.Q35,
+        Vcpus = 2,
+        MemoryMib = 256,
+        Kernel = "/k",
+        Initrd = "/i",
+        Qboot = "/qboot.rom",
+        KernelParameters = ["extra=1"],
+        QmpDescriptor = 3,
+        Vsock = new VsockSpec.VhostUser(4),
+        SharedFilesDescriptor = 5,
+    };
+
+    private const string Common = "-name s1 -nodefaults -no-user-config -display none -no-reboot " +
+        "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny ";
+
+    private const string Memory = "-smp 2 -m 256M -object memory-backend-memfd,id=memory,size=256M,share=on ";
+
+    private const string Ports = "-chardev stdio,id=console,signal=off -serial chardev:console " +
+        "-chardev socket,id=qmp,fd=3 -mon chardev=qmp,mode=control ";
+
+    [Fact]
+    public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
+        Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 no_timer_check extra=1 " +
+        Ports + "-device virtio-rng-pci -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
+        "-chardev socket,id=shared,fd=5 -device vhost-user-fs-pci,chardev=shared,tag=katalike,queue-size=1024",
+        Line(Spec));
+
+    [Fact]
+    public void Q35OnKvmWithTheKernelsVsock() => Assert.Equal(
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel kvm -cpu host " +
+        Memory + "-kernel /k -initrd /i -append console=ttyS0 loglevel=7 panic=-1 extra=1 " +
+        Ports + "-device virtio-rng-pci -device vhost-vsock-pci,guest-cid=77,vhostfd=4",
+        Line(Spec with
+        {
+            Accelerator = Accelerator.Kvm,
+            Vsock = new VsockSpec.Kernel(77, 4),
+            Qboot = null,
+            SharedFilesDescriptor = null,
+            Debug = true,
+        }));
+
+    [Fact]
+    public void EmulatedMicrovm() => Assert.Equal(
+        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
+        Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +
+        "-append console=ttyS0 quiet panic=-1 reboot=t no_timer_check extra=1 " +
+        Ports + "-device virtio-rng-device -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
+        "-chardev socket,id=shared,fd=5 -device vhost-user-fs-device,chardev=shared,tag=katalike,queue-size=1024",
+        Line(Spec with { Machine = MachineType.Microvm }));
+
+    [Fact]
+    public void MicrovmOnKvmWithTheKernelsVsock()
+    {
+        var line = Line(Spec with
+        {
+            Machine = MachineType.Microvm, Accelerator = Accelerator.Kvm, Vsock = new VsockSpec.Kernel(77, 4),
+        });
+        Assert.Contains("-device vhost-vsock-device,guest-cid=77,vhostfd=4", line, StringComparison.Ordinal);
+        Assert.DoesNotContain("no_timer_check", line, StringComparison.Ordinal);
+        Assert.DoesNotContain("tb-size", line, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("flags\t\t: fpu vme vmx sse", true, Accelerator.Kvm, false)]
+    [InlineData("flags\t\t: fpu svm", true, Accelerator.Kvm, false)]
+    [InlineData("flags\t\t: fpu hypervisor\nvmx flags\t: vnmi", true, Accelerator.Tcg, true)]
+    [InlineData("flags\t\t: fpu vmx", false, Accelerator.Tcg, true)]
+    public void KvmIsTakenWhereDeviceAndProcessorAgree(string cpuinfo, bool device, object expected, bool noted)
+    {
+        var chosen = ChosenAccelerator.From(AcceleratorChoice.Auto, cpuinfo, device);
+        Assert.Equal((Accelerator)expected, chosen.Accelerator);
+        Assert.Equal(noted, chosen.Note is not null);
+    }
+
+    [Fact]
+    public void TheConfigurationForcesEither()
+    {
+        Assert.Equal(Accelerator.Kvm, ChosenAccelerator.From(AcceleratorChoice.Kvm, "", true).Accelerator);
+        Assert.Equal(Accelerator.Tcg, ChosenAccelerator.From(AcceleratorChoice.Tcg, "flags : vmx", true).Accelerator);
+        Assert.Throws<RuntimeException>(() => ChosenAccelerator.From(AcceleratorChoice.Kvm, "flags : vmx", false));
+    }
+
+    private static string Line(MachineSpec spec) => string.Join(' ', QemuCommandLine.From(spec));
+}

@@ -1,0 +1,79 @@
+using KataLike.Contract.Oci;
+using KataLike.Contract.Ttrpc;
+using KataLike.Runtime.Sandboxes;
+
+namespace KataLike.Runtime.Tests.Sandboxes;
+
+public class LifecycleTests
+{
+    private const string Running = "cannot start an already running container", NotRunning = "container not running";
+
+    /// <summary>The whole table: what each action makes of Created, Running, Paused and Stopped; in lower case: the refusal.</summary>
+    public static TheoryData<string, string, string, string, string> Table => new()
+    {
+        { "Start", "Running", Running, Running, "cannot start a container that has stopped" },
+        { "Exec", "Created", "Running", "cannot exec in a paused container", "cannot exec in a stopped container" },
+        { "Signal", "Created", "Running", "Paused", NotRunning },
+        { "Pause", NotRunning, "Paused", NotRunning, NotRunning },
+        { "Resume", "container not paused", "container not paused", "Running", "container not paused" },
+        { "Update", "Created", "Running", "Paused", NotRunning },
+        {
+            "Delete", "Stopped", "cannot delete container c1 that is not stopped: running",
+            "cannot delete container c1 that is not stopped: paused", "Stopped"
+        },
+    };
+
+    [Theory]
+    [MemberData(nameof(Table))]
+    public void EveryActionInEveryStatus(string action, string created, string running, string paused, string stopped)
+    {
+        string[] expected = [created, running, paused, stopped];
+        foreach (var status in Enum.GetValues<ContainerStatus>())
+            Assert.Equal(expected[(int)status], After(status, Enum.Parse<ContainerAction>(action)));
+    }
+
+    private static string After(ContainerStatus status, ContainerAction action)
+    {
+        try
+        {
+            return Lifecycle.After(status, action, "c1").ToString();
+        }
+        catch (TtrpcException error) when (error.Code == StatusCode.FailedPrecondition)
+        {
+            return error.Message;
+        }
+    }
+
+    [Theory]
+    [InlineData(null, null, null, 512, 1)]
+    [InlineData(256L << 20, null, null, 768, 1)]
+    [InlineData(-1L, -1L, null, 512, 1)]
+    [InlineData(long.MaxValue, long.MaxValue, 1UL, 4096, 8)]
+    [InlineData(null, 250_000L, 100_000UL, 512, 3)]
+    [InlineData(null, 50_000L, null, 512, 1)]
+    public void AMachineIsAsLargeAsItsLimitsButNoLargerThanTheHost(long? limit, long? quota, ulong? period, int memory, int processors)
+    {
+        var resources = new Resources
+        {
+            Memory = new MemoryLimits { Limit = limit },
+            Cpu = new CpuLimits { Quota = quota, Period = period },
+        };
+        var spec = Spec.Default() with { Linux = new LinuxSpec { Resources = resources } };
+        Assert.Equal(new SandboxSize(memory, processors), SandboxSize.For(spec, new Configuration(), 4096, 8));
+    }
+
+    [Fact]
+    public void AnAnnotatedPodCountsAllOfItsContainers()
+    {
+        var spec = Spec.Default() with
+        {
+            Annotations = new Dictionary<string, string>
+            {
+                ["io.kubernetes.cri.sandbox-memory"] = $"{1L << 30}",
+                ["io.kubernetes.cri.sandbox-cpu-quota"] = "400000",
+                ["io.kubernetes.cri.sandbox-cpu-period"] = "100000",
+            },
+        };
+        Assert.Equal(new SandboxSize(1536, 4), SandboxSize.For(spec, new Configuration(), 4096, 8));
+    }
+}

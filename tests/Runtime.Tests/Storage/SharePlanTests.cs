@@ -1,0 +1,81 @@
+using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
+using KataLike.Linux;
+using KataLike.Runtime.Storage;
+
+namespace KataLike.Runtime.Tests.Storage;
+
+public class SharePlanTests
+{
+    [Fact]
+    public void TheRootOfTheBundleIsShared()
+    {
+        var plan = Plan();
+        Assert.Equal([new HostShare("/b/rootfs", "rootfs", true, false, MountPropagation.Private)], plan.Shares);
+        Assert.Equal("katalike/c1/rootfs", plan.Overlay.Rootfs);
+        Assert.Empty(plan.Overlay.Mounts);
+    }
+
+    [Fact]
+    public void ContainerdsMountsComeInstead()
+    {
+        RootfsMount mount = new("overlay", "overlay", ["lowerdir=/a"]);
+        var plan = SharePlan.From(Spec(), "c1", "/b", [mount]);
+        Assert.Empty(plan.Shares);
+        Assert.Equal([mount], plan.Rootfs);
+    }
+
+    [Fact]
+    public void BindMountsOfFilesAreSharedWithTheirOptions()
+    {
+        var plan = Plan(
+            Mount("/proc", "proc", "proc"),
+            Mount("/data", "bind", "/srv/data", "rbind", "ro"),
+            Mount("/etc/hosts", "none", "hosts", "bind"),
+            Mount("/shared", "bind", "/srv/../srv/shared", "rbind", "rslave"));
+
+        Assert.Equal(
+            [
+                new HostShare("/srv/data", "1", true, true, MountPropagation.Private),
+                new HostShare("/b/hosts", "2", false, false, MountPropagation.Private),
+                new HostShare("/srv/shared", "3", true, false, MountPropagation.Slave),
+            ],
+            plan.Shares.Skip(1));
+        Assert.Equal(
+            [
+                new MountSource { Index = 1, Shared = "katalike/c1/1" },
+                new MountSource { Index = 2, Shared = "katalike/c1/2" },
+                new MountSource { Index = 3, Shared = "katalike/c1/3" },
+            ],
+            plan.Overlay.Mounts);
+    }
+
+    [Theory]
+    [InlineData("/dev/null", false)]
+    [InlineData("/proc/sys", false)]
+    [InlineData("/sys/fs/cgroup", false)]
+    [InlineData("/dev/shm/podman/x", true)]
+    [InlineData("/devices", true)]
+    [InlineData("/srv/../dev/null", false)]
+    public void DevicesAndKernelFilesAreTheGuests(string source, bool shared)
+    {
+        var plan = Plan(Mount("/x", "bind", source, "bind"));
+        Assert.Equal(shared ? 2 : 1, plan.Shares.Count);
+        Assert.Equal(shared ? 1 : 0, plan.Overlay.Mounts.Count);
+    }
+
+    [Fact]
+    public void SharedMemoryIsTheSandboxs()
+    {
+        var plan = Plan(Mount("/dev/shm", "bind", "/var/lib/containers/shm", "bind"));
+        Assert.Single(plan.Shares);
+        Assert.Equal([new MountSource { Index = 0, SandboxTmpfs = "shm" }], plan.Overlay.Mounts);
+    }
+
+    private static SharePlan Plan(params Mount[] mounts) => SharePlan.From(Spec(mounts), "c1", "/b", []);
+
+    private static Spec Spec(params Mount[] mounts) => Contract.Oci.Spec.Default() with { Mounts = mounts };
+
+    private static Mount Mount(string destination, string type, string source, params string[] options) =>
+        new() { Destination = destination, Type = type, Source = source, Options = options };
+}
