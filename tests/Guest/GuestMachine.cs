@@ -20,6 +20,7 @@ public sealed class GuestMachine : IAsyncLifetime
     private readonly string _directory = Directory.CreateTempSubdirectory("katalike-guest-").FullName;
     private ShareNamespace? _parent;
     private VirtualMachine? _hypervisor;
+    private VsockChannel? _control;
 
     internal string? Missing { get; private set; }
 
@@ -60,11 +61,18 @@ public sealed class GuestMachine : IAsyncLifetime
         Directory.Delete(_directory, recursive: true);
     }
 
-    /// <summary>Opens the control port again: the agent dials once its last connection has ended.</summary>
-    internal async Task ConnectAsync()
+    /// <summary>Ends the connection to the agent and waits for it to dial again.</summary>
+    internal async Task ReconnectAsync()
+    {
+        await Agent.Connection.DisposeAsync();
+        await _control!.Finished;
+        await ConnectAsync();
+    }
+
+    private async Task ConnectAsync()
     {
         var (ours, guests) = UnixSockets.Pair();
-        Vsock.Open(ControlPort, guests, guests);
+        _control = Vsock.Open(ControlPort, guests, guests);
         Agent = new AgentClient(new TtrpcClient(SocketStreams.Take(ours)));
         using var limit = new CancellationTokenSource(BootLimit);
         var answer = Agent.SetUpSandboxAsync(Request(), limit.Token);

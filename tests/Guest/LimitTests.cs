@@ -47,9 +47,9 @@ public sealed class LimitTests(GuestMachine machine)
     public Task Signals_end_processes_and_are_told_as_such() => machine.RunAsync(async () =>
     {
         await using var container = await GuestContainer.StartAsync(machine, GuestContainer.Spec("cat"));
-        using var exec = await container.ExecAsync("sleep", GuestContainer.Process("exec sleep 1000"));
+        using var exec = await container.ExecAsync("sleep", GuestContainer.Process("") with { Args = ["/bin/sleep", "1000"] });
         var processes = await machine.Agent.ProcessesAsync(new ProcessesRequest { Id = container.Id });
-        Assert.Contains(processes.Processes, process => process.ExecId == "sleep" && process.Arguments[0] == "sleep");
+        Assert.Contains(processes.Processes, process => process.ExecId == "sleep" && process.Arguments is ["/bin/sleep", "1000"]);
         await container.SignalAsync(15, "sleep");
         Assert.Equal(143u, (await container.WaitAsync("sleep")).ExitStatus);
         await container.SignalAsync(9);

@@ -27,8 +27,7 @@ public sealed class SandboxTests(GuestMachine machine)
     public Task The_agent_dials_again_when_its_connection_has_ended() => machine.RunAsync(async () =>
     {
         await using var container = await GuestContainer.StartAsync(machine, GuestContainer.Spec("cat; exit 5"));
-        await machine.Agent.Connection.DisposeAsync();
-        await machine.ConnectAsync();
+        await machine.ReconnectAsync();
 
         container.Streams.Write("still here");
         container.Streams.Input.Dispose();
