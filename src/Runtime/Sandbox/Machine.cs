@@ -102,6 +102,9 @@ internal sealed class Machine : IAsyncDisposable
         }
         catch (Exception error) when (error is TtrpcException or IOException)
         {
+            // QEMU's end breaks the connection first, and says more.
+            if (await Task.WhenAny(Hypervisor.Ended, Task.Delay(TimeSpan.FromSeconds(1))) == Hypervisor.Ended)
+                throw Hypervisor.Failure($"the machine did not start: {await Hypervisor.Ended}", error);
             throw Hypervisor.Failure($"the agent did not set the sandbox up: {error.Message}", error);
         }
     }
