@@ -43,18 +43,25 @@ internal static class Removal
         {
             await using var sandbox = connected;
             using var process = sandbox.OpenProcess();
-            try
-            {
-                await IgnoringRefusals(sandbox.ShutdownAsync);
-            }
-            catch (SandboxUnreachableException)
-            {
-            }
+            var hangs = await HangsAsync(sandbox);
             // QEMU and virtiofsd end with it, and the kernel takes the mounts back.
-            if (process is not null && !HasEnded(process) && root.Sandbox(id).IsOwned() && Processes.Signal(process, Signals.SIGKILL))
+            if (process is not null && (hangs || !HasEnded(process)) && root.Sandbox(id).IsOwned() && Processes.Signal(process, Signals.SIGKILL))
                 HasEnded(process);
         }
         root.Sandbox(id).RemoveStale();
+    }
+
+    private static async Task<bool> HangsAsync(SandboxClient sandbox)
+    {
+        try
+        {
+            await IgnoringRefusals(sandbox.ShutdownAsync);
+            return false;
+        }
+        catch (SandboxUnreachableException e)
+        {
+            return e.Hangs;
+        }
     }
 
     private static async Task IgnoringRefusals(Func<Task> call)
