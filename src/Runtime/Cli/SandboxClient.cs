@@ -76,17 +76,7 @@ internal sealed class SandboxClient : IAsyncDisposable
     }
 
     /// <summary>The process behind the socket, by pidfd; null when it has ended.</summary>
-    public FileDescriptor? OpenProcess()
-    {
-        try
-        {
-            return Processes.Open(pid);
-        }
-        catch (LinuxException e) when (e.Errno == Errno.ESRCH)
-        {
-            return null;
-        }
-    }
+    public FileDescriptor? OpenProcess() => Processes.TryOpen(pid);
 
     /// <summary>Waits for the machine to boot, whose time the sandbox process limits.</summary>
     public Task CreateAsync(CreateTaskRequest request) =>
