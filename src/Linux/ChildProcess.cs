@@ -52,8 +52,12 @@ public sealed class ChildProcess : IDisposable
     public Task<ExitStatus> Exited => _exited.Task;
 
     /// <summary>Starts the program; returns once execve has succeeded.</summary>
+    /// <param name="on">
+    /// Runs the clone on another thread, whose namespaces the child gets and whose end it is told of. Nothing else runs
+    /// there: a thread that is created on it, for the pool too, would be born into its namespaces.
+    /// </param>
     /// <exception cref="LinuxException">What failed: for example execve PATH: no such file or directory.</exception>
-    public static ChildProcess Start(ProcessStart start)
+    public static ChildProcess Start(ProcessStart start, Action<Action>? on = null)
     {
         using var plan = new LaunchPlan();
         if (start.ParentDeathSignal != 0)
@@ -79,7 +83,12 @@ public sealed class ChildProcess : IDisposable
         }
         plan.Execute([start.Path], start.Arguments, start.Environment);
 
-        using var launched = plan.Launch();
+        LaunchedProcess? clone = null;
+        if (on is null)
+            clone = plan.Launch();
+        else
+            on(() => clone = plan.Launch());
+        using var launched = clone!;
         var child = new ChildProcess(launched);
         try
         {

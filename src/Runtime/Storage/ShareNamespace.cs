@@ -45,12 +45,7 @@ internal sealed class ShareNamespace : IDisposable
     }
 
     /// <summary>Starts a child that lives no longer than this object.</summary>
-    public ChildProcess Start(ProcessStart start)
-    {
-        ChildProcess? child = null;
-        Run(() => child = ChildProcess.Start(start with { ParentDeathSignal = SigKill }));
-        return child!;
-    }
+    public ChildProcess Start(ProcessStart start) => ChildProcess.Start(start with { ParentDeathSignal = SigKill }, Run);
 
     /// <summary>Shares what a container needs of the host.</summary>
     /// <exception cref="RuntimeException">A source does not exist or cannot be mounted; nothing stays attached.</exception>
@@ -135,6 +130,7 @@ internal sealed class ShareNamespace : IDisposable
         MountNamespace.SetPropagation(_shared, MountPropagation.Shared);
     }
 
+    /// <summary>Runs system calls on the thread. No thread may be created there: it would be born into the namespace.</summary>
     private void Run(Action action)
     {
         var done = new TaskCompletionSource();
