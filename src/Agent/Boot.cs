@@ -21,8 +21,6 @@ internal static class Boot
             [new("gid", "5"), new("mode", "0620"), new("ptmxmode", "0666")]),
         ("tmpfs", "/dev/shm", Plain, [new("mode", "1777")]),
         ("mqueue", "/dev/mqueue", Plain, []),
-        // Shared memory of a sandbox's containers (agent.proto, MountSource.sandbox_tmpfs).
-        ("tmpfs", "/run/katalike/tmpfs/shm", Plain, [new("mode", "1777")]),
         // nsdelegate: a container may divide its own cgroup and not lift its limits.
         ("cgroup2", "/sys/fs/cgroup", Plain, [new("nsdelegate"), new("memory_recursiveprot")]),
     ];
@@ -33,7 +31,7 @@ internal static class Boot
         Mounts.CoverInitialRoot();
         foreach (var (type, target, attributes, options) in FileSystems)
         {
-            Directory.CreateDirectory(target);
+            KernelFiles.MakeDirectory(target);
             using var mount = Mounts.Create(type, type, options, attributes);
             Mounts.Attach(mount, target);
         }
@@ -42,14 +40,11 @@ internal static class Boot
     public static void PrepareContainers()
     {
         Loopback.BringUp();
-        var controllers = File.ReadAllText("/sys/fs/cgroup/cgroup.controllers").Trim();
-        var enable = "+" + controllers.Replace(" ", " +", StringComparison.Ordinal);
-        Directory.CreateDirectory(ContainersCgroup);
-        File.WriteAllText("/sys/fs/cgroup/cgroup.subtree_control", enable);
-        // A leaf of its own: what the agent uses is told apart. It needs no oom_score_adj, which its children would
-        // inherit: the kernel never picks the first process.
-        Directory.CreateDirectory("/sys/fs/cgroup/agent");
-        File.WriteAllText("/sys/fs/cgroup/agent/cgroup.procs", "1");
+        var controllers = KernelFiles.Read("/sys/fs/cgroup/cgroup.controllers").Trim();
+        KernelFiles.Write("/sys/fs/cgroup/cgroup.subtree_control", "+" + controllers.Replace(" ", " +", StringComparison.Ordinal));
+        KernelFiles.MakeDirectory(ContainersCgroup);
+        // The agent stays in the root cgroup, which no limit reaches, and keeps its oom_score_adj, which its children
+        // would inherit: the kernel never picks the first process.
     }
 
     /// <summary>Ends the machine.</summary>

@@ -1,3 +1,5 @@
+using KataLike.Linux;
+
 namespace KataLike.Agent;
 
 /// <summary>The words of the kernel's command line of the form name=value. The last of a name counts.</summary>
@@ -19,5 +21,5 @@ internal sealed class KernelParameters
 
     public static KernelParameters Parse(string commandLine) => new(commandLine);
 
-    public static KernelParameters Read(string path = "/proc/cmdline") => new(File.ReadAllText(path));
+    public static KernelParameters Read(string path = "/proc/cmdline") => new(KernelFiles.Read(path));
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
@@ -50,6 +51,20 @@ public sealed class SandboxTests(GuestMachine machine)
         }
         container.Streams.Input.Dispose();
         Assert.Equal("done\n", await container.Streams.Text);
+    });
+
+    [SkippableFact]
+    public Task The_agent_stays_small() => machine.RunAsync(async () =>
+    {
+        var spec = GuestContainer.Spec("cat /proc/1/status");
+        spec = spec with { Linux = spec.Linux! with { Namespaces = [.. spec.Linux.Namespaces!.Where(entry => entry.Type != "pid")] } };
+        await using var container = await GuestContainer.StartAsync(machine, spec);
+        var status = await container.Streams.Text;
+        Assert.Equal("init", Field("Name"));
+        // Kilobytes that no file backs; the rest is the binary itself.
+        Assert.InRange(int.Parse(Field("RssAnon").Split(' ')[0], CultureInfo.InvariantCulture), 1, 8 * 1024);
+
+        string Field(string name) => status.Split('\n').Single(line => line.StartsWith(name + ":", StringComparison.Ordinal)).Split('\t', 2)[1].Trim();
     });
 
     [SkippableTheory]

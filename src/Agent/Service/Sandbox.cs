@@ -8,6 +8,7 @@ namespace KataLike.Agent.Service;
 internal static class Sandbox
 {
     public const string SharedDirectory = "/run/katalike/shared";
+    private const string SharedMemory = "/run/katalike/tmpfs/shm";
 
     private const int MinEntropy = 32;
     private static readonly TimeSpan ClockTolerance = TimeSpan.FromSeconds(1);
@@ -27,13 +28,14 @@ internal static class Sandbox
         AddEntropy(request.Entropy.Span);
         if (request.Hostname.Length > 0)
         {
-            File.WriteAllText("/proc/sys/kernel/hostname", request.Hostname);
+            KernelFiles.Write("/proc/sys/kernel/hostname", request.Hostname);
         }
         if (request.Dns.Count > 0)
         {
             Directory.CreateDirectory("/etc");
             File.WriteAllText("/etc/resolv.conf", string.Join('\n', request.Dns) + "\n");
         }
+        MountSharedMemory();
         foreach (var share in request.Shares)
         {
             Mount(share);
@@ -41,8 +43,8 @@ internal static class Sandbox
         return new SetUpSandboxResponse
         {
             AgentVersion = typeof(Sandbox).Assembly.GetName().Version?.ToString(3) ?? "",
-            KernelRelease = File.ReadAllText("/proc/sys/kernel/osrelease").Trim(),
-            BootId = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim(),
+            KernelRelease = KernelFiles.Read("/proc/sys/kernel/osrelease").Trim(),
+            BootId = KernelFiles.Read("/proc/sys/kernel/random/boot_id").Trim(),
         };
     }
 
@@ -85,13 +87,27 @@ internal static class Sandbox
         Machine.AddEntropy(random, entropy);
     }
 
+    /// <summary>Common to the sandbox's containers (agent.proto, MountSource.sandbox_tmpfs).</summary>
+    private static void MountSharedMemory()
+    {
+        if (Directory.Exists(SharedMemory))
+        {
+            return; // an earlier connection's
+        }
+        const MountAttributes attributes =
+            MountAttributes.NoSetUserId | MountAttributes.NoDevices | MountAttributes.NoExecution;
+        using var mount = Mounts.Create("tmpfs", "shm", [new MountOption("mode", "1777")], attributes);
+        Directory.CreateDirectory(SharedMemory);
+        Mounts.Attach(mount, SharedMemory);
+    }
+
     private static void Mount(Share share)
     {
         Ids.Check(share.Tag, "share tag");
         var target = $"{SharedDirectory}/{share.Tag}";
         if (Directory.Exists(target))
         {
-            return; // mounted on an earlier connection
+            return; // an earlier connection's
         }
         var (attributes, options) = Options(share);
         using var mount = Mounts.Create(share.Type, share.Tag, options, attributes);
