@@ -55,7 +55,8 @@ internal static class CgroupStats
         foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
             var parts = line.Split(' ');
-            if (parts[0].Split(':') is not [var major, var minor] || !ulong.TryParse(major, out var majorNumber) || !ulong.TryParse(minor, out var minorNumber))
+            if (parts[0].Split(':') is not [var major, var minor]
+                || !ulong.TryParse(major, out var majorNumber) || !ulong.TryParse(minor, out var minorNumber))
                 continue;
             var figures = Parse(string.Join('\n', parts.Skip(1)).Replace('=', ' '));
             yield return new StatsResponse.Types.Io

@@ -52,7 +52,8 @@ internal sealed class Containers(CgroupRoot cgroups)
             var (born, setUpGate) = launch.WaitAtGate();
             launch.ChangeDirectory("/");
             var steps = ProcessSteps.Add(
-                launch, plan.Process, EnvironmentOf(), request.Stdio, plan.Root.Console, Container.KeyringOf(request.Id), request.SeccompProgram);
+                launch, plan.Process, EnvironmentOf(), request.Stdio, plan.Root.Console,
+                Container.KeyringOf(request.Id), request.SeccompProgram);
 
             var launched = launch.Launch(plan.NewNamespaces & ~Namespaces.Cgroup, cgroup.Directory);
             try
@@ -137,9 +138,10 @@ internal sealed class Containers(CgroupRoot cgroups)
             var bound = plan.Root.Mounts.LastOrDefault(mount => mount.Kind == MountKind.Bind && mount.Destination == passwords);
             try
             {
-                using var root = Files.Open(bound?.Source is { } source ? Path.GetDirectoryName(source)! : plan.Root.Path, Files.PathOnly);
-                return Environments.WithHome(
-                    plan.Process, new RootDirectory(root), bound?.Source is { } file ? Path.GetFileName(file) : passwords);
+                var (directory, file) = bound?.Source is { } source
+                    ? (Path.GetDirectoryName(source)!, Path.GetFileName(source)) : (plan.Root.Path, passwords);
+                using var root = Files.Open(directory, Files.PathOnly);
+                return Environments.WithHome(plan.Process, new RootDirectory(root), file);
             }
             catch (LinuxException e)
             {

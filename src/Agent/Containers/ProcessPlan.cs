@@ -65,7 +65,8 @@ internal sealed record ProcessPlan
             AdditionalGroups = process.User.AdditionalGids ?? [],
             Umask = (int)(process.User.Umask ?? 0x12 /* 022 */),
             Capabilities = Sets(process.Capabilities),
-            Limits = [.. (process.Rlimits ?? []).Select(limit => new ResourceLimit(Array.IndexOf(_resources, limit.Type), limit.Soft, limit.Hard))],
+            Limits = [.. (process.Rlimits ?? []).Select(limit =>
+                new ResourceLimit(Array.IndexOf(_resources, limit.Type), limit.Soft, limit.Hard))],
             NoNewPrivileges = process.NoNewPrivileges,
             OomScoreAdjustment = process.OomScoreAdj,
         };

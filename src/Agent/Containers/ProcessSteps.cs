@@ -10,7 +10,8 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal)
 {
     /// <summary>Adds the steps. The order matters: what needs privileges comes before they are dropped.</summary>
     public static ProcessSteps Add(
-        LaunchPlan plan, ProcessPlan process, IReadOnlyList<string> environment, Stdio stdio, bool console, string keyring, byte[]? seccomp)
+        LaunchPlan plan, ProcessPlan process, IReadOnlyList<string> environment, Stdio stdio, bool console,
+        string keyring, byte[]? seccomp)
     {
         plan.NewSession();
         plan.NewSessionKeyring(keyring);

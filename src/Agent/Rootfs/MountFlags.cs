@@ -60,13 +60,18 @@ internal sealed record MountFlags
     /// <summary>A later option overrides an earlier one.</summary>
     public static MountFlags Parse(IReadOnlyList<string> options, string at)
     {
-        var flags = new MountFlags { Bind = options.Contains("bind") || options.Contains("rbind"), Recursive = options.Contains("rbind") };
+        var recursive = options.Contains("rbind");
+        var flags = new MountFlags { Bind = recursive || options.Contains("bind"), Recursive = recursive };
         var data = new List<MountOption>();
         foreach (var option in options)
         {
             var inner = option.StartsWith('r') ? option[1..] : "";
             if (_attributes.TryGetValue(option, out var change))
-                flags = flags with { Set = (flags.Set & ~change.Clear) | change.Set, Clear = (flags.Clear & ~change.Set) | change.Clear };
+                flags = flags with
+                {
+                    Set = (flags.Set & ~change.Clear) | change.Set,
+                    Clear = (flags.Clear & ~change.Set) | change.Clear,
+                };
             else if (_propagations.TryGetValue(option, out var propagation))
                 flags = flags with { Propagation = propagation };
             else if (_propagations.TryGetValue(inner, out propagation))
