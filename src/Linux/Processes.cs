@@ -51,6 +51,19 @@ public static unsafe class Processes
     public static FileDescriptor Open(int pid) =>
         new((int)Libc.Check(Libc.syscall(Libc.SYS_pidfd_open, pid), "pidfd_open", pid.ToString()));
 
+    /// <summary>Null if there is no such process.</summary>
+    public static FileDescriptor? TryOpen(int pid)
+    {
+        try
+        {
+            return Open(pid);
+        }
+        catch (LinuxException e) when (e.Errno == Errno.ESRCH)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Sends a signal; false if the process has ended.</summary>
     public static bool Signal(FileDescriptor pidFd, int signal) =>
         Sent((int)Libc.syscall(Libc.SYS_pidfd_send_signal, pidFd.Number, signal), "pidfd_send_signal", signal);

@@ -39,22 +39,31 @@ internal static class Removal
     /// <summary>Asks the process to end, makes it end where it does not, and removes what it left.</summary>
     private static async Task EndSandboxAsync(StateRoot root, string id)
     {
-        if (SandboxClient.Connect(root, id) is { } connected)
+        var directory = root.Sandbox(id);
+        await using var sandbox = SandboxClient.Connect(root, id);
+        using var process = sandbox is not null ? sandbox.OpenProcess() : FindOwner(directory);
+        var hangs = sandbox is null || await HangsAsync(sandbox);
+        // QEMU and virtiofsd end with it, and the kernel takes the mounts back.
+        if (process is not null && (hangs || !HasEnded(process)) && directory.IsOwned() && Processes.Signal(process, Signals.SIGKILL))
+            HasEnded(process);
+        directory.RemoveStale();
+    }
+
+    /// <summary>A process that owns the directory and does not listen yet: its starter was killed.</summary>
+    private static FileDescriptor? FindOwner(SandboxDirectory directory) =>
+        directory.IsOwned() && directory.Read() is { } record ? Processes.TryOpen(record.Pid) : null;
+
+    private static async Task<bool> HangsAsync(SandboxClient sandbox)
+    {
+        try
         {
-            await using var sandbox = connected;
-            using var process = sandbox.OpenProcess();
-            try
-            {
-                await IgnoringRefusals(sandbox.ShutdownAsync);
-            }
-            catch (SandboxUnreachableException)
-            {
-            }
-            // QEMU and virtiofsd end with it, and the kernel takes the mounts back.
-            if (process is not null && !HasEnded(process) && root.Sandbox(id).IsOwned() && Processes.Signal(process, Signals.SIGKILL))
-                HasEnded(process);
+            await IgnoringRefusals(sandbox.ShutdownAsync);
+            return false;
         }
-        root.Sandbox(id).RemoveStale();
+        catch (SandboxUnreachableException e)
+        {
+            return e.Hangs;
+        }
     }
 
     private static async Task IgnoringRefusals(Func<Task> call)

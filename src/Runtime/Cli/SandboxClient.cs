@@ -76,17 +76,7 @@ internal sealed class SandboxClient : IAsyncDisposable
     }
 
     /// <summary>The process behind the socket, by pidfd; null when it has ended.</summary>
-    public FileDescriptor? OpenProcess()
-    {
-        try
-        {
-            return Processes.Open(pid);
-        }
-        catch (LinuxException e) when (e.Errno == Errno.ESRCH)
-        {
-            return null;
-        }
-    }
+    public FileDescriptor? OpenProcess() => Processes.TryOpen(pid);
 
     /// <summary>Waits for the machine to boot, whose time the sandbox process limits.</summary>
     public Task CreateAsync(CreateTaskRequest request) =>
@@ -129,11 +119,11 @@ internal sealed class SandboxClient : IAsyncDisposable
         }
         catch (OperationCanceledException e)
         {
-            throw new SandboxUnreachableException($"sandbox {id} does not answer: remove its containers with delete --force", e);
+            throw new SandboxUnreachableException($"sandbox {id} does not answer: remove its containers with delete --force", e, hangs: true);
         }
         catch (TtrpcDisconnectedException e)
         {
-            throw new SandboxUnreachableException($"sandbox {id} has died", e);
+            throw new SandboxUnreachableException($"sandbox {id} has died", e, hangs: false);
         }
     }
 
@@ -160,4 +150,8 @@ internal sealed class SandboxClient : IAsyncDisposable
 }
 
 /// <summary>The sandbox process is gone or hangs: its containers are lost.</summary>
-internal sealed class SandboxUnreachableException(string message, Exception cause) : Exception(message, cause);
+internal sealed class SandboxUnreachableException(string message, Exception cause, bool hangs) : Exception(message, cause)
+{
+    /// <summary>The process is there and does not answer.</summary>
+    public bool Hangs { get; } = hangs;
+}

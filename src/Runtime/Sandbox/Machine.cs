@@ -27,6 +27,13 @@ internal sealed class Machine : IAsyncDisposable
     public VirtualMachine Hypervisor { get; }
     public AgentClient Agent { get; }
 
+    /// <summary>Completes when a part without which there is no machine has gone; says which.</summary>
+    public async Task<string> EndedAsync()
+    {
+        var ended = await Task.WhenAny(Hypervisor.Ended, Agent.Connection.Closed, _virtiofsd.Exited);
+        return ended is Task<string> reason ? await reason : $"virtiofsd ended: {_virtiofsd.LogTail}";
+    }
+
     /// <summary>Starts everything; returns while the guest boots.</summary>
     public static async Task<Machine> StartAsync(
         string name, Configuration configuration, SandboxSize size, SandboxDirectory directory, Action<string> log)
@@ -102,6 +109,9 @@ internal sealed class Machine : IAsyncDisposable
         }
         catch (Exception error) when (error is TtrpcException or IOException)
         {
+            // QEMU's end breaks the connection first, and says more.
+            if (await Task.WhenAny(Hypervisor.Ended, Task.Delay(TimeSpan.FromSeconds(1))) == Hypervisor.Ended)
+                throw Hypervisor.Failure($"the machine did not start: {await Hypervisor.Ended}", error);
             throw Hypervisor.Failure($"the agent did not set the sandbox up: {error.Message}", error);
         }
     }

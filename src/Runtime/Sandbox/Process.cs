@@ -30,7 +30,7 @@ internal sealed class Process
 
     public string ExecId { get; }
 
-    public ProcessStreams Streams { get; }
+    public ProcessStreams Streams { get; private set; }
 
     public bool Terminal => Streams.Terminal;
 
@@ -103,6 +103,9 @@ internal sealed class Process
         var request = new ResizeRequest { Id = _container.Id, ExecId = ExecId, Columns = columns, Rows = rows };
         return _sandbox.CallAsync((agent, stop) => agent.ResizeAsync(request, stop), cancel);
     }
+
+    /// <summary>Gives an exec the streams that it was added without; before it is started.</summary>
+    public void Attach(ProcessStreams streams) => Streams = streams;
 
     public void CloseInput() => _channels?.CloseInput();
 

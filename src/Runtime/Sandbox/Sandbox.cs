@@ -186,7 +186,7 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             await Ready;
             _ = ListenAsync();
-            reason = await await Task.WhenAny(Machine.Hypervisor.Ended, Machine.Agent.Connection.Closed);
+            reason = await Machine.EndedAsync();
         }
         catch (Exception error)
         {

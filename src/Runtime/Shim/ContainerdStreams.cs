@@ -5,7 +5,10 @@ using KataLike.Runtime.Sandboxes;
 namespace KataLike.Runtime.Shim;
 
 /// <summary>The names under which containerd or the command line give a process its standard streams.</summary>
-internal sealed record StreamNames(bool Terminal, string Stdin, string Stdout, string Stderr);
+internal sealed record StreamNames(bool Terminal, string Stdin, string Stdout, string Stderr)
+{
+    public bool IsStub => Stdin.StartsWith(ContainerdStreams.Stub, StringComparison.Ordinal);
+}
 
 /// <summary>The open streams of a process, and the shim's own writer of the stdin FIFO.</summary>
 /// <param name="StdinHold">Keeps stdin from ending when a client detaches; closed by CloseIO. Null where stdin is no FIFO.</param>
@@ -18,14 +21,14 @@ internal readonly record struct OpenedStreams(ProcessStreams Streams, FileDescri
 /// <param name="takeTicket">Gives the descriptors that a stub has handed over; null where there are no stubs.</param>
 internal sealed class ContainerdStreams(Func<string, ProcessStreams>? takeTicket)
 {
-    private const string Stub = "stub://";
+    public const string Stub = "stub://";
     private const string File = "file://";
 
     /// <exception cref="TtrpcException">InvalidArgument: a scheme that is not served here.</exception>
     /// <exception cref="LinuxException">A stream cannot be opened.</exception>
     public OpenedStreams Open(StreamNames names)
     {
-        if (names.Stdin.StartsWith(Stub, StringComparison.Ordinal))
+        if (names.IsStub)
         {
             return takeTicket is null
                 ? throw Refused(names.Stdin)

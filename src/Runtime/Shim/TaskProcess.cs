@@ -6,6 +6,9 @@ namespace KataLike.Runtime.Shim;
 /// <summary>What the Task API knows of a process beside the sandbox: its streams' names, and whether its events are out.</summary>
 internal sealed class TaskProcess(string containerId, Process process, StreamNames names, FileDescriptor? stdinHold)
 {
+    private FileDescriptor? _stdinHold = stdinHold;
+    private bool _inputClosed;
+
     // Completed whenever no start is under way: an exit is told after the start that it may overtake.
     private TaskCompletionSource? _starting;
 
@@ -18,11 +21,21 @@ internal sealed class TaskProcess(string containerId, Process process, StreamNam
     /// <summary>Completes when the exit has been published; not set for an exec that was never started.</summary>
     public Task Reported { get; private set; } = Task.CompletedTask;
 
+    /// <summary>Opens the streams at the start, for an exec that was added without.</summary>
+    public Func<OpenedStreams>? Open { private get; init; }
+
     public async Task StartAsync(TaskEvents events, uint pid, CancellationToken cancel)
     {
         var starting = _starting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         try
         {
+            if (Open is not null && Process.State == ProcessState.Created && _stdinHold is null)
+            {
+                (var streams, _stdinHold) = Open();
+                Process.Attach(streams);
+                if (_inputClosed)
+                    CloseInput();
+            }
             await Process.StartAsync(cancel);
             events.Started(ContainerId, Process.ExecId, pid);
         }
@@ -52,8 +65,9 @@ internal sealed class TaskProcess(string containerId, Process process, StreamNam
     /// </summary>
     public void CloseInput()
     {
-        if (stdinHold is not null)
-            stdinHold.Dispose();
+        _inputClosed = true;
+        if (_stdinHold is not null)
+            _stdinHold.Dispose();
         else
             Process.CloseInput();
     }

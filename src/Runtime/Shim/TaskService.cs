@@ -97,8 +97,15 @@ internal sealed class TaskService : ITaskService
         if (_processes.ContainsKey((request.Id, request.ExecId)))
             throw new TtrpcException(StatusCode.AlreadyExists, $"id {request.ExecId}");
         var names = new StreamNames(request.Terminal, request.Stdin, request.Stdout, request.Stderr);
-        var process = await WithStreamsAsync(request.Id, names, streams => Task.FromResult(
-            container.AddExec(request.ExecId, request.Spec?.Value.ToByteArray() ?? [], streams)));
+        var specification = request.Spec?.Value.ToByteArray() ?? [];
+        // FIFOs are opened at Start, as containerd's shim does: until then ctr cannot have closed stdin, whose end it
+        // tells by a CloseIO that it sends only once Exec has answered.
+        var process = names.IsStub
+            ? await WithStreamsAsync(request.Id, names, streams => Task.FromResult(container.AddExec(request.ExecId, specification, streams)))
+            : new TaskProcess(request.Id, container.AddExec(request.ExecId, specification, new ProcessStreams(request.Terminal, null, null, null)), names, null)
+            {
+                Open = () => _streams.Open(names),
+            };
         _processes[(request.Id, request.ExecId)] = process;
         _events.ExecAdded(request.Id, request.ExecId);
         return Nothing;

@@ -26,6 +26,8 @@ internal sealed class Virtiofsd : IAsyncDisposable
 
     public string LogTail => _log.Tail;
 
+    public Task Exited => _process.Exited;
+
     /// <param name="directory">Where its socket has a name for the moment between listening and connecting.</param>
     public static Virtiofsd Start(string program, string shared, ShareNamespace parent, FileDescriptor directory, string logPath)
     {

@@ -18,7 +18,7 @@ public sealed class ContainerFixture : IDisposable
         Directory = System.IO.Directory.CreateTempSubdirectory("katalike-containers-").FullName;
         if (Unavailable is not null)
             return;
-        Cgroup = Path.Combine(FindHierarchy()!, "katalike-test-" + Environment.ProcessId);
+        Cgroup = Path.Combine(FindHierarchy()!, Path.GetFileName(Directory));
         KernelFiles.MakeDirectory(Cgroup);
     }
 

@@ -127,6 +127,7 @@ public sealed class ExecTests : IClassFixture<ContainerFixture>, IDisposable
         var first = Running(spec => spec with { Hostname = "shared" });
         Spec Join(Spec spec) => spec with
         {
+            Hostname = null,
             Linux = spec.Linux! with
             {
                 Namespaces =
@@ -143,7 +144,8 @@ public sealed class ExecTests : IClassFixture<ContainerFixture>, IDisposable
         // Both see both, and neither is the other's child.
         Assert.Equal("2\n", Exec(second, ProcessOf("grep -l ^cat /proc/[0-9]*/comm | wc -l")).Output);
         Assert.Equal("shared\n", Exec(second, ProcessOf("hostname")).Output);
-        Assert.Equal("same\n", Exec(second, ProcessOf("[ -e /proc/1/root/bin/sh ] || echo same")).Output);
+        Exec(second, ProcessOf("touch /mine"));
+        Assert.Equal("none\n", Exec(first, ProcessOf("[ -e /mine ] || echo none")).Output);
 
         static string? Link(Container container, string ns) => new FileInfo($"/proc/{container.Process.Pid}/ns/{ns}").LinkTarget;
     }

@@ -15,7 +15,7 @@ public abstract class CommandLineCase : IAsyncLifetime
 
     public Task InitializeAsync()
     {
-        before = HostInventory.Take(Directory);
+        before = HostInventory.Take(Directory, Id);
         return Task.CompletedTask;
     }
 
@@ -27,7 +27,7 @@ public abstract class CommandLineCase : IAsyncLifetime
             foreach (var id in list.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
                 await runtime.RunAsync("delete", "--force", id);
         }
-        var left = HostInventory.Take(Directory).NewSince(before).ToList();
+        var left = HostInventory.Take(Directory, Id).NewSince(before).ToList();
         System.IO.Directory.Delete(Directory, recursive: true);
         Assert.Empty(left);
     }

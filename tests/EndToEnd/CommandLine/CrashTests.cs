@@ -47,7 +47,7 @@ public sealed class CrashTests : CommandLineCase
     }
 
     /// <summary>The pid of this case's process of that name.</summary>
-    private string Find(string victim) => HostInventory.Take(Directory).Items
+    private string Find(string victim) => HostInventory.Take(Directory, Id).Items
         .Where(i => i.StartsWith("process ", StringComparison.Ordinal) && i.Contains(victim, StringComparison.Ordinal))
         .Select(i => i.Split(' ')[1]).First();
 }

@@ -6,13 +6,14 @@ internal sealed record HostInventory(IReadOnlySet<string> Items)
     private static readonly string[] Programs = ["katalike", "qemu-system", "virtiofsd"];
 
     /// <param name="root">The runtime's root: only what belongs to it counts, for other tests run beside this one.</param>
-    public static HostInventory Take(string root)
+    /// <param name="id">What the names of its containers begin with: QEMU bears the sandbox's name.</param>
+    public static HostInventory Take(string root, string id)
     {
         var items = new HashSet<string>();
         foreach (var process in Directory.GetDirectories("/proc").Where(p => char.IsAsciiDigit(Path.GetFileName(p)[0])))
         {
             var command = Read($"{process}/cmdline").Replace('\0', ' ');
-            if (Programs.Any(p => command.Contains(p, StringComparison.Ordinal)) && command.Contains(root, StringComparison.Ordinal) && !command.StartsWith("/bin/sh", StringComparison.Ordinal))
+            if (Programs.Any(p => command.Contains(p, StringComparison.Ordinal)) && (command.Contains(root, StringComparison.Ordinal) || command.Contains(id, StringComparison.Ordinal)) && !command.StartsWith("/bin/sh", StringComparison.Ordinal))
                 items.Add($"process {Path.GetFileName(process)} {command}");
         }
         items.UnionWith(Lines("/proc/self/mounts", root).Select(l => $"mount {l}"));

@@ -172,26 +172,27 @@ public sealed class LifecycleTests : CommandLineCase
     public async Task Containers_of_a_pod_share_a_kernel_and_not_a_root()
     {
         var runtime = Runtime("katalike");
-        var sandbox = PodBundle("sandbox", "pause");
-        var member = PodBundle("container", "pause");
+        var (pause, member) = ($"{Id}-pause", $"{Id}-member");
+        var sandbox = PodBundle("sandbox", pause);
+        var other = PodBundle("container", pause);
         var stranger = Bundle("cat", "/proc/sys/kernel/random/boot_id");
-        File.WriteAllText($"{member.Rootfs}/mark", "member");
+        File.WriteAllText($"{other.Rootfs}/mark", "member");
 
-        AssertRefused(await runtime.RunAsync("run", "--bundle", member.Path, "member"), 1, "sandbox pause is not running");
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", sandbox.Path, "pause"));
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", member.Path, "member"));
+        AssertRefused(await runtime.RunAsync("run", "--bundle", other.Path, member), 1, $"sandbox {pause} is not running");
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", sandbox.Path, pause));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", other.Path, member));
 
         string[] bootId = ["cat", "/proc/sys/kernel/random/boot_id"];
-        var first = (await runtime.RunAsync(["exec", "pause", .. bootId])).Text;
+        var first = (await runtime.RunAsync(["exec", pause, .. bootId])).Text;
         Assert.Equal(36, first.Length);
-        Assert.Equal(first, (await runtime.RunAsync(["exec", "member", .. bootId])).Text);
-        Assert.NotEqual(first, (await runtime.RunAsync("run", "--bundle", stranger.Path, "stranger")).Text);
-        Assert.Equal("member", (await runtime.RunAsync("exec", "member", "cat", "/mark")).Text);
-        Assert.NotEqual(0, (await runtime.RunAsync("exec", "pause", "cat", "/mark")).ExitCode);
+        Assert.Equal(first, (await runtime.RunAsync(["exec", member, .. bootId])).Text);
+        Assert.NotEqual(first, (await runtime.RunAsync("run", "--bundle", stranger.Path, $"{Id}-stranger")).Text);
+        Assert.Equal("member", (await runtime.RunAsync("exec", member, "cat", "/mark")).Text);
+        Assert.NotEqual(0, (await runtime.RunAsync("exec", pause, "cat", "/mark")).ExitCode);
 
-        AssertOk(await runtime.RunAsync("delete", "--force", "member"));
-        Assert.Equal("running", (string?)(await StateAsync(runtime, "pause"))["status"]);
-        AssertOk(await runtime.RunAsync("delete", "--force", "pause"));
+        AssertOk(await runtime.RunAsync("delete", "--force", member));
+        Assert.Equal("running", (string?)(await StateAsync(runtime, pause))["status"]);
+        AssertOk(await runtime.RunAsync("delete", "--force", pause));
     }
 
     private TestBundle PodBundle(string type, string sandbox)

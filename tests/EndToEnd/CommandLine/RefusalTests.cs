@@ -43,7 +43,7 @@ public sealed class RefusalTests : CommandLineCase
         AssertRefused(await Runtime(name, boots: false).RunAsync(arguments), exitCode, words);
 
     [SkippableTheory]
-    [InlineData("katalike", "{\"ociVersion\": 5", "$.ociVersion")]
+    [InlineData("katalike", "{\"ociVersion\": 5", "/config.json: $")]
     [InlineData("katalike", "{\"ociVersion\": \"1.0.2\", \"process\": {\"args\": \"x\", \"cwd\": \"/\"}}", "$.process.args")]
     [InlineData("katalike", "{\"ociVersion\": \"1.0.2\", \"process\": {\"args\": [\"x\"], \"cwd\": \"\"}}", "$.process.cwd")]
     [InlineData("katalike", "{\"ociVersion\": \"1.0.2\", \"process\": {\"args\": [\"x\"], \"cwd\": \"/\"}}", "$.root")]

@@ -64,8 +64,7 @@ public sealed class ContainerdDaemon : IAsyncLifetime
             // What a failed test left; a passed one has left nothing.
             foreach (var pid in Processes())
                 await HostCommand.RunAsync("kill", ["-9", $"{pid}"]);
-            await UntilAsync("the cgroup is empty", () => Task.FromResult(Processes().Count == 0));
-            Directory.Delete(_cgroup);
+            await UntilAsync("the cgroup is gone", () => Task.FromResult(TryRemove(_cgroup)));
         }
         foreach (var mount in Mounts().Reverse())
             await HostCommand.RunAsync("umount", ["-l", mount]);
@@ -138,6 +137,20 @@ public sealed class ContainerdDaemon : IAsyncLifetime
 
     private string ShimSocket(string id) =>
         $"/run/containerd/s/{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{Socket}/{Namespace}/{id}")))}";
+
+    /// <summary>False while processes are still ending in it.</summary>
+    private static bool TryRemove(string cgroup)
+    {
+        try
+        {
+            Directory.Delete(cgroup);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
 
     private IEnumerable<string> Mounts() =>
         File.ReadLines("/proc/self/mounts").Select(line => line.Split(' ')[1]).Where(mount => mount.Contains(Namespace, StringComparison.Ordinal));

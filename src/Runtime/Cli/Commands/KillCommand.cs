@@ -33,7 +33,7 @@ internal static class KillCommand
         {
             await sandbox.KillAsync(state.Id, signal, invocation.Options.Boolean("all"));
         }
-        catch (Exception e) when (e is TtrpcException { Code: StatusCode.NotFound } or SandboxUnreachableException { InnerException: TtrpcDisconnectedException })
+        catch (Exception e) when (e is TtrpcException { Code: StatusCode.NotFound } or SandboxUnreachableException { Hangs: false })
         {
             throw new RuntimeException(stopped, cause: e);
         }
