@@ -25,6 +25,8 @@ internal static class Boot
         ("cgroup2", "/sys/fs/cgroup", Plain, [new("nsdelegate"), new("memory_recursiveprot")]),
     ];
 
+    private static bool _endsByReset;
+
     /// <summary>Comes before all else.</summary>
     public static void CreateFileSystems()
     {
@@ -37,8 +39,10 @@ internal static class Boot
         }
     }
 
-    public static void PrepareContainers()
+    public static void PrepareContainers(KernelParameters parameters)
     {
+        // Where there is no ACPI, the host tells the kernel to reset, and QEMU to take that for the end.
+        _endsByReset = parameters["reboot"] == "t";
         Loopback.BringUp();
         var controllers = KernelFiles.Read("/sys/fs/cgroup/cgroup.controllers").Trim();
         KernelFiles.Write("/sys/fs/cgroup/cgroup.subtree_control", "+" + controllers.Replace(" ", " +", StringComparison.Ordinal));
@@ -51,6 +55,6 @@ internal static class Boot
     public static void PowerOff()
     {
         Machine.Sync();
-        Machine.PowerOff();
+        Machine.PowerOff(restart: _endsByReset);
     }
 }

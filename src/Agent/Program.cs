@@ -15,8 +15,9 @@ internal static class Program
         try
         {
             Boot.CreateFileSystems();
-            Log.Configure(KernelParameters.Read());
-            Boot.PrepareContainers();
+            var parameters = KernelParameters.Read();
+            Log.Configure(parameters);
+            Boot.PrepareContainers(parameters);
             Serve();
         }
         catch (Exception e)

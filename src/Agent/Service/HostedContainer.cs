@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using KataLike.Agent.Containers;
 using KataLike.Agent.Streams;
 using KataLike.Contract.Agent;
@@ -15,11 +16,13 @@ internal sealed class HostedContainer : IDisposable
     private readonly Container _container;
     private readonly HostedProcess _first;
 
-    // One call at a time, and all that follows is guarded by it.
+    // A null holds the id of a process that is being started.
+    private readonly ConcurrentDictionary<string, HostedProcess?> _execs = new();
+
+    // What changes the container, one call at a time. Signals, Wait and figures do not queue behind a start that hangs.
     private readonly Lock _lock = new();
-    private readonly Dictionary<string, HostedProcess?> _execs = [];
-    private bool _started;
-    private bool _paused;
+    private volatile bool _started;
+    private volatile bool _paused;
 
     public HostedContainer(Container container, ProcessStreams streams, Task<ProcessExit> exited)
     {
@@ -72,7 +75,7 @@ internal sealed class HostedContainer : IDisposable
                 }
                 catch
                 {
-                    _execs.Remove(id);
+                    _execs.TryRemove(id, out _);
                     throw;
                 }
             }
@@ -85,32 +88,23 @@ internal sealed class HostedContainer : IDisposable
     }
 
     /// <summary>The first process where the exec's id is empty.</summary>
-    public HostedProcess Process(string execId)
-    {
-        lock (_lock)
-        {
-            return execId.Length == 0 ? _first
-                : _execs.GetValueOrDefault(execId) ?? throw new TtrpcException(StatusCode.NotFound, "process does not exist");
-        }
-    }
+    public HostedProcess Process(string execId) => execId.Length == 0 ? _first
+        : _execs.GetValueOrDefault(execId) ?? throw new TtrpcException(StatusCode.NotFound, "process does not exist");
 
     public void Signal(string execId, int number, bool all)
     {
-        lock (_lock)
+        if (all)
         {
-            if (all)
-            {
-                _first.NoteSignal(number);
-                _container.KillAll(number);
-                return;
-            }
-            var process = Process(execId);
-            if (process.HasEnded)
-            {
-                throw Refused(execId.Length == 0 ? "container not running" : "process already finished");
-            }
-            process.Signal(number);
+            _first.NoteSignal(number);
+            _container.KillAll(number);
+            return;
         }
+        var process = Process(execId);
+        if (process.HasEnded)
+        {
+            throw Refused(execId.Length == 0 ? "container not running" : "process already finished");
+        }
+        process.Signal(number);
     }
 
     public void Pause()
@@ -148,43 +142,33 @@ internal sealed class HostedContainer : IDisposable
         }
     }
 
-    public StatsResponse Stats()
-    {
-        lock (_lock)
-        {
-            return _container.Stats();
-        }
-    }
+    public StatsResponse Stats() => _container.Stats();
 
     public ProcessesResponse Processes()
     {
-        lock (_lock)
+        var execs = _execs.Where(exec => exec.Value is { HasEnded: false })
+            .ToDictionary(exec => exec.Value!.Pid, exec => exec.Key);
+        var processes = new ProcessesResponse();
+        foreach (var pid in _container.ProcessIds())
         {
-            var execs = _execs.Where(exec => exec.Value is { HasEnded: false })
-                .ToDictionary(exec => exec.Value!.Pid, exec => exec.Key);
-            var processes = new ProcessesResponse();
-            foreach (var pid in _container.ProcessIds())
+            if (ProcessFiles.TryRead(pid) is { } process)
             {
-                if (ProcessFiles.TryRead(pid) is { } process)
-                {
-                    process.ExecId = execs.GetValueOrDefault(pid, "");
-                    processes.Processes.Add(process);
-                }
+                process.ExecId = execs.GetValueOrDefault(pid, "");
+                processes.Processes.Add(process);
             }
-            return processes;
         }
+        return processes;
     }
 
     public void DeleteExec(string id)
     {
-        lock (_lock)
+        var process = Process(id);
+        if (!process.HasEnded)
         {
-            var process = Process(id);
-            if (!process.HasEnded)
-            {
-                throw Refused($"cannot delete exec {id} that is not stopped: running");
-            }
-            _execs.Remove(id);
+            throw Refused($"cannot delete exec {id} that is not stopped: running");
+        }
+        if (_execs.TryRemove(id, out _))
+        {
             process.Dispose();
         }
     }
