@@ -37,22 +37,21 @@ internal static class ContainerStatusQuery
     }
 
     /// <summary>The state as the specification has it, with runc's additions.</summary>
-    public static async Task<State> DescribeAsync(StateRoot root, ContainerState state, string owner)
+    public static async Task<State> DescribeAsync(StateRoot root, ContainerState state, string owner) =>
+        Describe(state, await StatusAsync(root, state), owner);
+
+    public static State Describe(ContainerState state, string status, string owner) => new()
     {
-        var status = await StatusAsync(root, state);
-        return new State
-        {
-            OciVersion = Version.Specification,
-            Id = state.Id,
-            Pid = status == Stopped ? 0 : state.Pid,
-            Status = status,
-            Bundle = state.Bundle,
-            Rootfs = state.Rootfs,
-            Created = state.Created,
-            Annotations = state.Annotations is { Count: > 0 } annotations ? annotations : null,
-            Owner = owner,
-        };
-    }
+        OciVersion = Version.Specification,
+        Id = state.Id,
+        Pid = status == Stopped ? 0 : state.Pid,
+        Status = status,
+        Bundle = state.Bundle,
+        Rootfs = state.Rootfs,
+        Created = state.Created,
+        Annotations = state.Annotations is { Count: > 0 } annotations ? annotations : null,
+        Owner = owner,
+    };
 
     /// <summary>The sandbox of a container that runs.</summary>
     /// <exception cref="RuntimeException">It has stopped, in the words given.</exception>

@@ -31,14 +31,26 @@ internal static class ListCommand
             StandardStreams.WriteOutput(string.Concat(containers.Select(c => c.Id + "\n")));
             return 0;
         }
-        var states = await Task.WhenAll(containers.Select(c => ContainerStatusQuery.DescribeAsync(root, c, Owner(c))));
+        var states = await Task.WhenAll(containers.Select(c => DescribeAsync(root, c)));
         StandardStreams.WriteOutput(format == "json"
             ? $"[{string.Join(',', states.Select(s => Encoding.UTF8.GetString(s.ToUtf8Json())))}]\n"
             : Table.Format([["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], .. states.Select(Row)], minimumWidth: 12));
         return 0;
     }
 
-    private static string Owner(ContainerState container) => container.Owner == 0 ? "root" : $"#{container.Owner}";
+    /// <summary>One sandbox that does not answer does not hide the others.</summary>
+    private static async Task<State> DescribeAsync(StateRoot root, ContainerState container)
+    {
+        var owner = container.Owner == 0 ? "root" : $"#{container.Owner}";
+        try
+        {
+            return await ContainerStatusQuery.DescribeAsync(root, container, owner);
+        }
+        catch (SandboxUnreachableException)
+        {
+            return ContainerStatusQuery.Describe(container, "unknown", owner);
+        }
+    }
 
     private static string[] Row(State s) =>
     [
