@@ -68,6 +68,14 @@ public sealed class ContainerdDaemon : IAsyncLifetime
         }
         foreach (var mount in Mounts().Reverse())
             await HostCommand.RunAsync("umount", ["-l", mount]);
+        // Empty places named after the namespace: our shims', and those that runc makes in each hierarchy.
+        if (Directory.Exists($"/run/katalike/shim/{Namespace}"))
+            Directory.Delete($"/run/katalike/shim/{Namespace}", recursive: true);
+        foreach (var cgroup in Directory.EnumerateDirectories("/sys/fs/cgroup").Prepend("/sys/fs/cgroup").Select(hierarchy => $"{hierarchy}/{Namespace}"))
+        {
+            if (Directory.Exists(cgroup))
+                TryRemove(cgroup);
+        }
         Directory.Delete(_directory, recursive: true);
     }
 
