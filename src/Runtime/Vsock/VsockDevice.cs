@@ -183,7 +183,12 @@ internal sealed class VsockDevice(uint guestCid, VhostUserBackend backend)
             if (queue.Writable.Bytes < PacketHeader.Size)
                 throw new VsockProtocolException("vsock receive queue: a buffer is smaller than a header");
             if (muxer.TryTakeControl(out var header))
+            {
                 Send(queue, header);
+                // A source that was ready before the guest had its answer gets no second event: files never do.
+                if (header.Operation == Operation.Response && streams.TryGetValue(header.SourcePort, out var answered))
+                    List(answered);
+            }
             else if (senders.TryDequeue(out var stream))
                 Send(queue, stream);
             left--;

@@ -58,6 +58,20 @@ public sealed class VhostUserVsockTests
     }
 
     [Fact]
+    public async Task A_regular_file_as_source_arrives_with_its_end()
+    {
+        var path = Path.GetTempFileName();
+        await File.WriteAllBytesAsync(path, [1, 2, 3]);
+        await using var vsock = new VhostUserVsock();
+        var channel = vsock.Open(0, Files.Open(path, Files.ReadOnly), null);
+        File.Delete(path);
+        using var guest = new FakeGuest(vsock.FrontEnd);
+        new FakeStream(guest, 9, channel.Port).Connect();
+        Assert.Equal([1, 2, 3], guest.Receive().Payload);
+        Assert.Equal(Operation.Shutdown, guest.Receive().Header.Operation);
+    }
+
+    [Fact]
     public async Task Port_without_listener_is_reset_and_an_open_one_works_once()
     {
         await using var vsock = new VhostUserVsock();
