@@ -17,7 +17,9 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
             if (new FileInfo(path) is { Exists: true, Length: > MaxConfig })
                 throw new RuntimeException($"{path}: larger than {MaxConfig >> 20} MiB");
             var config = File.ReadAllBytes(path);
-            return new Bundle(Path.GetFullPath(directory), config, Spec.Parse(config));
+            var spec = Spec.Parse(config);
+            RefuseHostHooks(path, spec.Hooks);
+            return new Bundle(Path.GetFullPath(directory), config, spec);
         }
         catch (OciException error)
         {
@@ -30,6 +32,21 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new RuntimeException($"{path}: {error.Message}", cause: error);
+        }
+    }
+
+    /// <summary>A hook that is not run would be a promise broken in silence. The agent refuses those of the guest.</summary>
+    private static void RefuseHostHooks(string path, Hooks? hooks)
+    {
+        var named = new (string Name, IReadOnlyList<Hook>? Hooks)[]
+        {
+            ("prestart", hooks?.Prestart), ("createRuntime", hooks?.CreateRuntime),
+            ("poststart", hooks?.Poststart), ("poststop", hooks?.Poststop),
+        };
+        foreach (var (name, list) in named)
+        {
+            if (list is { Count: > 0 })
+                throw new RuntimeException($"{path}: $.hooks.{name}: hooks are not supported yet, remove them");
         }
     }
 }
