@@ -15,6 +15,8 @@ internal sealed class Machine : IAsyncDisposable
 {
     public const uint ControlPort = 1024;
 
+    private static readonly TimeSpan QemuFollows = TimeSpan.FromMilliseconds(300);
+
     private readonly Virtiofsd _virtiofsd;
 
     private Machine(ShareNamespace shares, IVsock vsock, Virtiofsd virtiofsd, VirtualMachine hypervisor, AgentClient agent)
@@ -31,6 +33,11 @@ internal sealed class Machine : IAsyncDisposable
     public async Task<string> EndedAsync()
     {
         var ended = await Task.WhenAny(Hypervisor.Ended, Agent.Connection.Closed, _virtiofsd.Exited);
+        // When QEMU ends, the others follow before its own end can be seen: it is named if it is the cause.
+        if (ended != Hypervisor.Ended)
+            await Task.WhenAny(Hypervisor.Ended, Task.Delay(QemuFollows));
+        if (Hypervisor.Ended.IsCompleted)
+            return await Hypervisor.Ended;
         return ended is Task<string> reason ? await reason : $"virtiofsd ended: {_virtiofsd.LogTail}";
     }
 
