@@ -230,24 +230,34 @@ internal sealed class Sandbox : IAsyncDisposable
 
     private async Task ShutAsync()
     {
-        await Task.WhenAny(_launched.Task, Died);
-        if (_machine is { } machine && !Died.IsCompleted)
+        try
         {
-            using var limit = new CancellationTokenSource(ShutdownPatience);
-            try
-            {
-                // Answered when everything is written back: what comes after it need not be waited for.
-                if (Ready.IsCompletedSuccessfully)
-                    await machine.Agent.ShutdownAsync(new ShutdownRequest(), limit.Token);
-            }
-            catch (Exception error) when (error is IOException or TtrpcException or OperationCanceledException)
-            {
-            }
-            await machine.Hypervisor.QuitAsync(QuitPatience);
+            await Task.WhenAny(_launched.Task, Died);
+            if (_machine is { } machine && !Died.IsCompleted)
+                await StopAsync(machine);
+            await _running;
         }
-        await _running;
-        Directory.Remove();
-        Directory.Dispose();
+        finally
+        {
+            // Whatever failed above: with this process everything else ends, the directory would stay.
+            Directory.Remove();
+            Directory.Dispose();
+        }
+    }
+
+    private async Task StopAsync(Machine machine)
+    {
+        using var limit = new CancellationTokenSource(ShutdownPatience);
+        try
+        {
+            // Answered when everything is written back: what comes after it need not be waited for.
+            if (Ready.IsCompletedSuccessfully)
+                await machine.Agent.ShutdownAsync(new ShutdownRequest(), limit.Token);
+        }
+        catch (Exception error) when (error is IOException or TtrpcException or OperationCanceledException)
+        {
+        }
+        await machine.Hypervisor.QuitAsync(QuitPatience);
     }
 
     /// <summary>A text of the guest, for our logs and answers.</summary>

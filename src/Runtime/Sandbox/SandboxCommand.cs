@@ -57,11 +57,17 @@ internal static class SandboxCommand
         ready();
         _ = LogAsync(sandbox, log);
         await Task.WhenAny(tasks.Finished, arguments.Door == Door.Cli ? LastExitAsync(sandbox, root) : Task.Delay(-1, stop.Token));
-        await sandbox.ShutdownAsync();
-        await stop.CancelAsync();
-        await serving;
-        if (arguments.Door == Door.Shim)
-            ShimAddress.Remove(arguments.Address);
+        try
+        {
+            await sandbox.ShutdownAsync();
+            await stop.CancelAsync();
+            await serving;
+        }
+        finally
+        {
+            if (arguments.Door == Door.Shim)
+                ShimAddress.Remove(arguments.Address);
+        }
     }
 
     /// <summary>Completes when the sandbox's last container has ended, or the sandbox itself, and the ends are on disk.</summary>

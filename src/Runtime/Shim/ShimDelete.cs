@@ -31,7 +31,14 @@ internal static class ShimDelete
         if (await AskAsync(address, arguments.Id, endSandbox: group == arguments.Id) is { } answer)
             return answer;
         await KillOwnerAsync(directory);
-        if (directory.RemoveStale())
+        // The lock goes with the last thread of the owner, which may take a moment more than the owner's end.
+        var removed = directory.RemoveStale();
+        for (var waited = TimeSpan.Zero; !removed && waited < DeathTime; waited += TimeSpan.FromMilliseconds(20))
+        {
+            await Task.Delay(20);
+            removed = directory.RemoveStale();
+        }
+        if (removed)
             ShimAddress.Remove(address);
         return new DeleteResponse { ExitStatus = KilledStatus, ExitedAt = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow) };
     }
