@@ -55,7 +55,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         var output = fixture.Run(With("grep -E '^(Cap|Uid|Gid|Groups|NoNewPrivs)' /proc/self/status; pwd; echo $HOME; umask", process => process with
         {
             User = new User { Uid = 1000, Gid = 1001, AdditionalGids = [5, 6], Umask = 0x3f },
-            Cwd = "/work/place",
+            Cwd = "/srv/place",
             Capabilities = new Capabilities
             {
                 Bounding = ["CAP_KILL", "CAP_CHOWN"], Effective = ["CAP_KILL"], Permitted = ["CAP_KILL", "CAP_CHOWN"],
@@ -73,7 +73,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
             CapBnd:	0000000000000021
             CapAmb:	0000000000000020
             NoNewPrivs:	1
-            /work/place
+            /srv/place
             /home/user
             0077
 
