@@ -6,9 +6,8 @@ using KataLike.Linux;
 namespace KataLike.Agent;
 
 /// <summary>The one connection over which the host speaks to the agent. The agent dials; nothing listens in the guest.</summary>
-internal sealed class ControlConnection(EventLoop loop, IAgent agent)
+internal sealed class ControlConnection(uint port, EventLoop loop, IAgent agent)
 {
-    private const uint Port = 1024;
     private const int FirstPause = 2;
     private const int LongestPause = 100;
 
@@ -26,10 +25,10 @@ internal sealed class ControlConnection(EventLoop loop, IAgent agent)
             var reason = await _server.ServeAsync(new ControlStream(loop, socket));
             Log.Debug($"the host's connection ended: {reason}");
         }
-        Log.Error($"no host answers on vsock port {Port}");
+        Log.Error($"no host answers on vsock port {port}");
     }
 
-    private static FileDescriptor? Dial()
+    private FileDescriptor? Dial()
     {
         Log.Debug("dialling the host");
         var deadline = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
@@ -37,7 +36,7 @@ internal sealed class ControlConnection(EventLoop loop, IAgent agent)
         {
             try
             {
-                return VsockSockets.Connect(VsockSockets.HostCid, Port);
+                return VsockSockets.Connect(VsockSockets.HostCid, port);
             }
             catch (LinuxException e) when (IsTransient(e.Errno) && Environment.TickCount64 < deadline)
             {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using KataLike.Agent.Service;
 using KataLike.Agent.Streams;
 
@@ -18,7 +19,7 @@ internal static class Program
             var parameters = KernelParameters.Read();
             Log.Configure(parameters);
             Boot.PrepareContainers(parameters);
-            Serve();
+            Serve(parameters);
         }
         catch (Exception e)
         {
@@ -30,13 +31,17 @@ internal static class Program
     }
 
     /// <summary>Runs until the machine is to end. The calling thread moves all streams.</summary>
-    private static void Serve()
+    private static void Serve(KernelParameters parameters)
     {
+        if (!uint.TryParse(parameters["katalike.port"], CultureInfo.InvariantCulture, out var port))
+        {
+            throw new InvalidDataException("the kernel's command line has no katalike.port=NUMBER");
+        }
         using var loop = new EventLoop();
         var reaper = new Reaper();
         reaper.Start();
         var agent = new AgentService(loop, reaper);
-        var connection = new ControlConnection(loop, agent);
+        var connection = new ControlConnection(port, loop, agent);
         _ = connection.RunAsync().ContinueWith(_ => loop.Stop(), TaskScheduler.Default);
         loop.Run();
     }

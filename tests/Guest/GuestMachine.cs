@@ -14,7 +14,6 @@ namespace KataLike.Guest.Tests;
 /// <summary>One machine for all tests of a class, with the real kernel and agent. <see cref="Missing"/> says why there is none.</summary>
 public sealed class GuestMachine : IAsyncLifetime
 {
-    private const uint ControlPort = 1024;
     private static readonly TimeSpan BootLimit = TimeSpan.FromMinutes(3);
 
     private readonly string _directory = Directory.CreateTempSubdirectory("katalike-guest-").FullName;
@@ -66,14 +65,19 @@ public sealed class GuestMachine : IAsyncLifetime
     {
         await Agent.Connection.DisposeAsync();
         await _control!.Finished;
-        await ConnectAsync();
+        OpenControl(_control.Port);
+        await SetUpAsync();
     }
 
-    private async Task ConnectAsync()
+    private void OpenControl(uint port)
     {
         var (ours, guests) = UnixSockets.Pair();
-        _control = Vsock.Open(ControlPort, guests, guests);
+        _control = Vsock.Open(port, guests, guests);
         Agent = new AgentClient(new TtrpcClient(SocketStreams.Take(ours)));
+    }
+
+    private async Task SetUpAsync()
+    {
         using var limit = new CancellationTokenSource(BootLimit);
         var answer = Agent.SetUpSandboxAsync(Request(), limit.Token);
         if (await Task.WhenAny(answer, Ended) != answer)
@@ -104,6 +108,7 @@ public sealed class GuestMachine : IAsyncLifetime
         _parent = ShareNamespace.Enter(shared);
         var vsock = new VhostUserVsock();
         Vsock = vsock;
+        OpenControl(0);
         var spec = new MachineSpec
         {
             Name = "guest-tests",
@@ -114,6 +119,7 @@ public sealed class GuestMachine : IAsyncLifetime
             Kernel = kernel,
             Initrd = initrd,
             KernelParameters = ["katalike.log=debug"],
+            ControlPort = _control!.Port,
             QmpDescriptor = VirtualMachine.QmpNumber,
             Vsock = new VsockSpec.VhostUser(VirtualMachine.VsockNumber),
         };
@@ -121,7 +127,7 @@ public sealed class GuestMachine : IAsyncLifetime
             QemuPath()!, spec, new MachineDescriptors(vsock.FrontEnd, null), _parent,
             Path.Combine(_directory, "console.log"), Path.Combine(_directory, "qemu.log"));
         vsock.FrontEnd.Dispose();
-        await ConnectAsync();
+        await SetUpAsync();
     }
 
     private static SetUpSandboxRequest Request() => new()

@@ -19,6 +19,9 @@ internal sealed record MachineSpec
     /// <summary>The kernel says everything on the console.</summary>
     public bool Debug { get; init; }
 
+    /// <summary>The host's vsock port that the agent dials.</summary>
+    public required uint ControlPort { get; init; }
+
     public required int QmpDescriptor { get; init; }
     public required VsockSpec Vsock { get; init; }
 

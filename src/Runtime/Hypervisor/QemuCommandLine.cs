@@ -60,6 +60,8 @@ internal static class QemuCommandLine
             yield return "no_timer_check";
         foreach (var parameter in spec.KernelParameters)
             yield return parameter;
+        // The last of a name counts: nothing that was configured takes its place.
+        yield return $"katalike.port={spec.ControlPort}";
     }
 
     private static IEnumerable<string> Vsock(MachineSpec spec) => spec.Vsock switch

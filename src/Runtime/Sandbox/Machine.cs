@@ -13,8 +13,6 @@ namespace KataLike.Runtime.Sandboxes;
 /// <summary>All that runs for one sandbox: QEMU, virtiofsd, the vsock device and the connection to the agent.</summary>
 internal sealed class Machine : IAsyncDisposable
 {
-    public const uint ControlPort = 1024;
-
     private static readonly TimeSpan QemuFollows = TimeSpan.FromMilliseconds(300);
 
     private readonly Virtiofsd _virtiofsd;
@@ -57,7 +55,7 @@ internal sealed class Machine : IAsyncDisposable
             undo.Push(() => { shares.Dispose(); return default; });
             var (vsock, vsockSpec, vsockDescriptor) = OpenVsock(log);
             undo.Push(vsock.DisposeAsync);
-            var agent = Control(vsock);
+            var (agent, controlPort) = Control(vsock);
             undo.Push(agent.Connection.DisposeAsync);
             var virtiofsd = Virtiofsd.Start(programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog);
             undo.Push(virtiofsd.DisposeAsync);
@@ -73,6 +71,7 @@ internal sealed class Machine : IAsyncDisposable
                 Qboot = programs.Qboot,
                 KernelParameters = configuration.KernelParameters,
                 Debug = configuration.Debug,
+                ControlPort = controlPort,
                 QmpDescriptor = VirtualMachine.QmpNumber,
                 Vsock = vsockSpec,
                 SharedFilesDescriptor = VirtualMachine.SharedFilesNumber,
@@ -132,11 +131,11 @@ internal sealed class Machine : IAsyncDisposable
     }
 
     /// <summary>The port that the agent dials. What is sent before it has is kept by the socket.</summary>
-    private static AgentClient Control(IVsock vsock)
+    private static (AgentClient, uint) Control(IVsock vsock)
     {
         var (ours, guests) = UnixSockets.Pair();
-        _ = vsock.Open(ControlPort, guests, guests);
-        return new AgentClient(new TtrpcClient(SocketStreams.Take(ours)));
+        var port = vsock.Open(0, guests, guests).Port;
+        return (new AgentClient(new TtrpcClient(SocketStreams.Take(ours))), port);
     }
 
     /// <summary>Ends everything at once. The order keeps each from missing what it needs.</summary>

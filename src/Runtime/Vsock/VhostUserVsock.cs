@@ -50,9 +50,9 @@ internal sealed class VhostUserVsock : IVsock
         {
             GuestStream? stream = null;
             var channel = new VsockChannel(
-                port, () => Command(() => device.CloseSource(stream!)), () => Command(() => device.Abort(stream!)));
+                port, () => Command(() => device.CloseSource(stream!)), () => Command(() => device.Abort(stream!)),
+                () => ports.TryRemove(port, out _));
             stream = CreateStream(channel, source, sink);
-            channel.Finished.ContinueWith(_ => ports.TryRemove(port, out var _), TaskScheduler.Default);
             Command(() => Open(stream));
             return channel;
         }

@@ -3,7 +3,8 @@ using System.Security.Cryptography;
 namespace KataLike.Runtime.Vsock;
 
 /// <summary>A host port that was opened for one connection, and that connection.</summary>
-internal sealed class VsockChannel(uint port, Action closeSource, Action abort)
+/// <param name="free">Gives the port back; done before <see cref="Finished"/>, so that who awaits it can open the port again.</param>
+internal sealed class VsockChannel(uint port, Action closeSource, Action abort, Action? free = null)
 {
     /// <summary>Smaller ports are left to services with fixed numbers.</summary>
     private const int FirstRandomPort = 1 << 20;
@@ -34,6 +35,7 @@ internal sealed class VsockChannel(uint port, Action closeSource, Action abort)
 
     internal void MarkFinished()
     {
+        Interlocked.Exchange(ref free, null)?.Invoke();
         connected.TrySetCanceled();
         finished.TrySetResult();
     }
