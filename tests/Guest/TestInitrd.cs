@@ -3,7 +3,7 @@ using System.Text;
 
 namespace KataLike.Guest.Tests;
 
-/// <summary>The project's initrd with root file systems for containers behind it: the kernel unpacks both archives.</summary>
+/// <summary>The project's initrd with root file systems for containers before it: the kernel unpacks both archives.</summary>
 internal static class TestInitrd
 {
     public const string SharedDirectory = "run/katalike/shared";
@@ -23,10 +23,6 @@ internal static class TestInitrd
     public static void Write(string initrd, string target, params string[] rootfs)
     {
         using var archive = File.Create(target);
-        using (var original = File.OpenRead(initrd))
-        {
-            original.CopyTo(archive);
-        }
         foreach (var directory in (string[])["run", "run/katalike", SharedDirectory])
         {
             Add(archive, directory, DirectoryMode, []);
@@ -36,6 +32,9 @@ internal static class TestInitrd
             AddRootfs(archive, $"{SharedDirectory}/{name}", name);
         }
         Add(archive, "TRAILER!!!", 0, []);
+        // The compressed one comes last: its format has no mark for its end.
+        using var original = File.OpenRead(initrd);
+        original.CopyTo(archive);
     }
 
     public static bool HasBusybox => File.Exists(Busybox) || File.Exists("/usr" + Busybox);

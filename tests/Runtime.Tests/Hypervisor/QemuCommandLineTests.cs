@@ -31,9 +31,9 @@ public class QemuCommandLineTests
 
     [Fact]
     public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=24 -cpu max " +
         Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 no_timer_check extra=1 katalike.port=99 " +
-        Ports + "-device virtio-rng-pci -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
+        Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-pci,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec));
 
@@ -41,7 +41,7 @@ public class QemuCommandLineTests
     public void Q35OnKvmWithTheKernelsVsock() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel kvm -cpu host " +
         Memory + "-kernel /k -initrd /i -append console=ttyS0 loglevel=7 panic=-1 extra=1 katalike.port=99 " +
-        Ports + "-device virtio-rng-pci -device vhost-vsock-pci,guest-cid=77,vhostfd=4",
+        Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -device vhost-vsock-pci,guest-cid=77,vhostfd=4",
         Line(Spec with
         {
             Accelerator = Accelerator.Kvm,
@@ -53,10 +53,10 @@ public class QemuCommandLineTests
 
     [Fact]
     public void EmulatedMicrovm() => Assert.Equal(
-        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
+        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=24 -cpu max " +
         Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +
         "-append console=ttyS0 quiet panic=-1 reboot=t no_timer_check extra=1 katalike.port=99 " +
-        Ports + "-device virtio-rng-device -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
+        Ports + "-device virtio-rng-device -device virtio-balloon-device,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-device,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec with { Machine = MachineType.Microvm }));
 
