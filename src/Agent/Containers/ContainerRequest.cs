@@ -53,12 +53,18 @@ internal static class Overlays
 
     public static Dictionary<int, string> Sources(Overlay overlay) => overlay.Mounts.ToDictionary(
         mount => (int)mount.Index,
-        mount => mount.SourceCase == MountSource.SourceOneofCase.Shared
-            ? Below(Shared, mount.Shared)
-            : Below(Tmpfs, mount.SandboxTmpfs));
+        mount => mount.SourceCase switch
+        {
+            MountSource.SourceOneofCase.Shared => Below(Shared, mount.Shared),
+            MountSource.SourceOneofCase.Guest => Below("/", mount.Guest.TrimStart('/')),
+            _ => Below(Tmpfs, mount.SandboxTmpfs),
+        });
+
+    /// <summary>Whether a path of the guest is the host's.</summary>
+    public static bool IsShared(string path) => path.StartsWith(Shared + '/', StringComparison.Ordinal);
 
     private static string Below(string directory, string path) =>
         path.Length == 0 || path.StartsWith('/') || path.Split('/').Contains("..")
             ? throw new ContainerException($"overlay: {path} is not a path below {directory}")
-            : $"{directory}/{path}";
+            : $"{directory.TrimEnd('/')}/{path}";
 }

@@ -48,7 +48,7 @@ internal sealed class Containers(CgroupRoot cgroups)
             if (plan.NewNamespaces.HasFlag(Namespaces.Cgroup))
                 launch.NewNamespaces(Namespaces.Cgroup);
             var procs = plan.Root.Mounts.Select((mount, index) => (mount, index)).Where(entry => entry.mount.Kind == MountKind.Proc)
-                .ToDictionary(entry => entry.index, entry => launch.MountProc(entry.mount.Flags.Data, entry.mount.Flags.Set));
+                .ToDictionary(entry => entry.index, entry => launch.MakeFileSystem("proc", "proc", entry.mount.Flags.Data, entry.mount.Flags.Set));
             var (born, setUpGate) = launch.WaitAtGate();
             launch.ChangeDirectory("/");
             var steps = ProcessSteps.Add(

@@ -270,7 +270,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
 
         var looping = spec with { Mounts = [.. spec.Mounts!.Take(1), new Mount { Destination = "/loop/x", Type = "tmpfs" }] };
         var error = Assert.Throws<ContainerException>(() => fixture.Run(looping, rootfs));
-        Assert.Equal("mounts[1] (/loop/x): open /loop/x: too many levels of symbolic links", error.Message);
+        Assert.Equal("error mounting \"\" to rootfs at \"/loop/x\": open /loop/x: too many levels of symbolic links", error.Message);
     }
 
     [SkippableFact]
@@ -341,7 +341,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         var mounts = File.ReadAllText("/proc/self/mountinfo");
         var spec = ContainerFixture.SpecOf("true");
         var unknown = spec with { Mounts = [.. spec.Mounts!, new Mount { Destination = "/x", Type = "nonsensefs" }] };
-        Assert.Equal("mounts[7] (/x): mount nonsensefs: no such device", Assert.Throws<ContainerException>(() => fixture.Run(unknown)).Message);
+        Assert.Equal("error mounting \"\" to rootfs at \"/x\": mount nonsensefs: no such device", Assert.Throws<ContainerException>(() => fixture.Run(unknown)).Message);
         Assert.Equal(
             "chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory",
             Assert.Throws<ContainerException>(() => fixture.Run(With("true", process => process with { Cwd = "/etc/passwd" }))).Message);
