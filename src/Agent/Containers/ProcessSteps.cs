@@ -6,7 +6,7 @@ namespace KataLike.Agent.Containers;
 /// The last part of every launch, the same for a container's first process and for those that exec adds: from a child
 /// that is in its namespaces to one that waits at the start gate, ready to execute.
 /// </summary>
-internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal)
+internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal, IReadOnlyList<Step> Probes)
 {
     /// <summary>Adds the steps. The order matters: what needs privileges comes before they are dropped.</summary>
     public static ProcessSteps Add(
@@ -28,11 +28,14 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal)
         plan.SetCapabilities(process.Capabilities);
         if (process.NoNewPrivileges)
             plan.ForbidNewPrivileges();
+        // A filter that is loaded by now could forbid the question.
+        var probes = seccomp is not null && !process.NoNewPrivileges
+            ? [] : process.Candidates.Select(plan.ProbeExecutable).ToList();
         var (parked, gate) = plan.WaitAtGate();
         if (seccomp is not null && process.NoNewPrivileges)
             plan.Filter(seccomp);
         plan.Execute(process.Candidates, process.Arguments, environment);
-        return new ProcessSteps(parked, gate, terminal);
+        return new ProcessSteps(parked, gate, terminal, probes);
     }
 
     private static Step? AddStreams(LaunchPlan plan, ProcessPlan process, Stdio stdio, bool console)

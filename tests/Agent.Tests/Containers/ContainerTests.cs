@@ -309,12 +309,28 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
     }
 
     [SkippableTheory]
-    [InlineData("nonsense", "exec: \"nonsense\": executable file not found in $PATH")]
-    [InlineData("/nonsense", "exec: \"/nonsense\": stat /nonsense: no such file or directory")]
-    [InlineData("/etc/passwd", "exec: \"/etc/passwd\": permission denied")]
-    [InlineData("/etc", "exec: \"/etc\": permission denied")]
-    [InlineData("/bin/garbage", "exec /bin/garbage: exec format error")]
-    [InlineData("/bin/orphan", "exec /bin/orphan: no such file or directory")]
+    [InlineData("nonsense", "unable to start container process: exec: \"nonsense\": executable file not found in $PATH")]
+    [InlineData("/nonsense", "unable to start container process: exec: \"/nonsense\": stat /nonsense: no such file or directory")]
+    [InlineData("/etc/passwd", "unable to start container process: exec: \"/etc/passwd\": permission denied")]
+    [InlineData("/etc", "unable to start container process: exec: \"/etc\": permission denied")]
+    [InlineData("/bin/secret", "unable to start container process: exec: \"/bin/secret\": permission denied")]
+    public void ProgramThatIsNotThereIsNamedAtCreate(string program, string message)
+    {
+        NeedsHost();
+        var rootfs = fixture.MakeRootfs(root =>
+        {
+            File.WriteAllText($"{root}/bin/secret", "");
+            File.SetUnixFileMode($"{root}/bin/secret", (UnixFileMode)0x1c0);
+        });
+        var before = Directory.GetDirectories(fixture.Cgroup);
+        var spec = With("", process => process with { Args = [program], User = new User { Uid = 1000 }, Capabilities = null });
+        Assert.Equal(message, Assert.Throws<ContainerException>(() => fixture.Run(spec, rootfs)).Message);
+        Assert.Equal(before, Directory.GetDirectories(fixture.Cgroup));
+    }
+
+    [SkippableTheory]
+    [InlineData("/bin/garbage", "unable to start container process: exec /bin/garbage: exec format error")]
+    [InlineData("/bin/orphan", "unable to start container process: exec /bin/orphan: no such file or directory")]
     public void ProgramThatCannotBeExecutedIsNamedAtStart(string program, string message)
     {
         NeedsHost();
@@ -343,7 +359,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         var unknown = spec with { Mounts = [.. spec.Mounts!, new Mount { Destination = "/x", Type = "nonsensefs" }] };
         Assert.Equal("error mounting \"\" to rootfs at \"/x\": mount nonsensefs: no such device", Assert.Throws<ContainerException>(() => fixture.Run(unknown)).Message);
         Assert.Equal(
-            "chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory",
+            "unable to start container process: chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory",
             Assert.Throws<ContainerException>(() => fixture.Run(With("true", process => process with { Cwd = "/etc/passwd" }))).Message);
         Assert.Equal(
             "root.path: open /nowhere: no such file or directory",
