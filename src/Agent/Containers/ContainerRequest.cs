@@ -22,8 +22,8 @@ internal sealed record ContainerRequest
     /// <summary>Namespaces of the sandbox's first container; null for that one.</summary>
     public SandboxNamespaces? Sandbox { get; init; }
 
-    /// <summary>Compiled from linux.seccomp by the host: struct sock_filter, 8 bytes each.</summary>
-    public byte[]? SeccompProgram { get; init; }
+    /// <summary>Compiled from linux.seccomp by the host.</summary>
+    public SeccompProgram? Seccomp { get; init; }
 }
 
 /// <summary>The child's ends of its standard streams, owned by the caller. Null: /dev/null.</summary>

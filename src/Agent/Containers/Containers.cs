@@ -21,7 +21,7 @@ internal sealed class Containers(CgroupRoot cgroups)
         {
             cgroup.Apply(plan.CgroupSettings);
             cgroup.LimitDevices(plan.DeviceRules);
-            return new Container(request.Id, new Creation(plan, request, cgroup).Run(), cgroup);
+            return new Container(request.Id, new Creation(plan, request, cgroup).Run(), cgroup, request.Seccomp);
         }
         catch
         {
@@ -53,7 +53,7 @@ internal sealed class Containers(CgroupRoot cgroups)
             launch.ChangeDirectory("/");
             var steps = ProcessSteps.Add(
                 launch, plan.Process, EnvironmentOf(), request.Stdio, plan.Root.Console,
-                Container.KeyringOf(request.Id), request.SeccompProgram);
+                Container.KeyringOf(request.Id), request.Seccomp);
 
             var launched = launch.Launch(plan.NewNamespaces & ~Namespaces.Cgroup, cgroup.Directory);
             try

@@ -1,3 +1,4 @@
+using KataLike.Contract.Agent;
 using KataLike.Linux;
 
 namespace KataLike.Agent.Containers;
@@ -11,7 +12,7 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal,
     /// <summary>Adds the steps. The order matters: what needs privileges comes before they are dropped.</summary>
     public static ProcessSteps Add(
         LaunchPlan plan, ProcessPlan process, IReadOnlyList<string> environment, Stdio stdio, bool console,
-        string keyring, byte[]? seccomp)
+        string keyring, SeccompProgram? seccomp)
     {
         plan.NewSession();
         plan.NewSessionKeyring(keyring);
@@ -22,7 +23,7 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal,
         plan.SetUmask(process.Umask);
         // Without no_new_privs only a privileged process may load a filter.
         if (seccomp is not null && !process.NoNewPrivileges)
-            plan.Filter(seccomp);
+            plan.Filter(seccomp.Code.Span, seccomp.Flags);
         plan.LimitBoundingSet(process.Capabilities.Bounding, CapabilityNames.Last);
         plan.BecomeUser(process.UserId, process.GroupId, process.AdditionalGroups);
         plan.SetCapabilities(process.Capabilities);
@@ -33,7 +34,7 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal,
             ? [] : process.Candidates.Select(plan.ProbeExecutable).ToList();
         var (parked, gate) = plan.WaitAtGate();
         if (seccomp is not null && process.NoNewPrivileges)
-            plan.Filter(seccomp);
+            plan.Filter(seccomp.Code.Span, seccomp.Flags);
         plan.Execute(process.Candidates, process.Arguments, environment);
         return new ProcessSteps(parked, gate, terminal, probes);
     }

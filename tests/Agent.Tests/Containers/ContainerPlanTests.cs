@@ -59,7 +59,7 @@ public class ContainerPlanTests
     [Fact]
     public void WhatIsNotSupportedIsRefused()
     {
-        Refuses("linux.seccomp is not supported", spec => spec with { Linux = spec.Linux! with { Seccomp = new Seccomp { DefaultAction = "SCMP_ACT_ALLOW" } } });
+        Refuses("linux.seccomp: the host has not compiled it", spec => spec with { Linux = spec.Linux! with { Seccomp = new Seccomp { DefaultAction = "SCMP_ACT_ALLOW" } } });
         Refuses("linux.namespaces: a user namespace is not supported", spec => spec with
         {
             Linux = spec.Linux! with { Namespaces = [.. spec.Linux.Namespaces!, new Namespace { Type = "user" }] },

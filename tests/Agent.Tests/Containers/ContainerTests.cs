@@ -376,7 +376,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         ulong[] program = [0x20, 0x15 | 1UL << 24 | 83UL << 32, 0x06 | 0x00050001UL << 32, 0x06 | 0x7fff0000UL << 32];
         var request = fixture.Request(ContainerFixture.SpecOf("mkdir /tmp/x 2>&1; grep ^Seccomp: /proc/self/status")) with
         {
-            SeccompProgram = [.. program.SelectMany(BitConverter.GetBytes)],
+            Seccomp = new Contract.Agent.SeccompProgram { Code = Google.Protobuf.ByteString.CopyFrom([.. program.SelectMany(BitConverter.GetBytes)]) },
         };
         var output = fixture.Run(request with { Rootfs = fixture.MakeRootfs(root => File.CreateSymbolicLink($"{root}/bin/mkdir", "busybox")) }).Output;
         Assert.Equal("mkdir: can't create directory '/tmp/x': Operation not permitted\nSeccomp:\t2\n", output);
