@@ -20,34 +20,33 @@ internal static unsafe partial class Libc
     }
 
     // The library is looked for when the first of these is called: a host that never filters can do without it.
-    private const string Seccomp = "libseccomp.so.2";
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial nint seccomp_init(uint defaultAction);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial void seccomp_release(nint context);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial int seccomp_api_set(uint level);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial uint seccomp_arch_resolve_name(byte* name);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial int seccomp_arch_add(nint context, uint architecture);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial int seccomp_syscall_resolve_name(byte* name);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial int seccomp_syscall_resolve_name_arch(uint architecture, byte* name);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial int seccomp_rule_add_array(
         nint context, uint action, int number, uint count, scmp_arg_cmp* conditions);
 
-    [LibraryImport(Seccomp)]
+    [LibraryImport(SeccompFilter.Library)]
     internal static partial int seccomp_export_bpf(nint context, int fd);
 }
 
@@ -90,6 +89,8 @@ public readonly record struct SeccompCondition(uint Argument, SeccompOperator Op
 /// <remarks>Every verb throws <see cref="DllNotFoundException"/> where the library is not installed.</remarks>
 public sealed unsafe class SeccompFilter : SafeHandle
 {
+    internal const string Library = "libseccomp.so.2";
+
     // What this kernel lacks does not count, for the program is another's. Levels go up with the library's versions.
     private static readonly Lazy<bool> _anyKernel = new(() =>
         Enumerable.Range(1, 16).Reverse().Any(level => Libc.seccomp_api_set((uint)level) == 0));
