@@ -1,7 +1,7 @@
 namespace KataLike.Contract;
 
 /// <summary>Text of others for a message of ours: no line breaks, no escapes that a terminal obeys, no books.</summary>
-internal static class OneLine
+public static class OneLine
 {
     private const int MaxLength = 1000;
 

@@ -10,23 +10,50 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int fchmod(int fd, uint mode);
+
+    internal const int SYS_getdents64 = 217;
 }
 
-/// <summary>Copies entries of directories by descriptor; no link is ever followed.</summary>
+/// <summary>Copies entries of directories by descriptor; no link is ever followed. Names are bytes: any will do.</summary>
 public static unsafe class DirectoryTrees
 {
+    /// <summary>The names in an open directory, without "." and "..", each ended by a zero.</summary>
+    public static IReadOnlyList<byte[]> Names(FileDescriptor directory)
+    {
+        var names = new List<byte[]>();
+        var buffer = new byte[32 * 1024];
+        while (Next(directory, buffer) is > 0 and var count)
+        {
+            // struct linux_dirent64: inode (8), offset (8), length (2), type (1), name.
+            for (var rest = buffer.AsSpan(0, count); rest.Length > 0; rest = rest[BitConverter.ToUInt16(rest[16..])..])
+            {
+                var name = rest[19..];
+                name = name[..(name.IndexOf((byte)0) + 1)];
+                if (!name.SequenceEqual(".\0"u8) && !name.SequenceEqual("..\0"u8))
+                    names.Add(name.ToArray());
+            }
+        }
+        return names;
+    }
+
+    private static int Next(FileDescriptor directory, byte[] buffer)
+    {
+        fixed (byte* pointer = buffer)
+            return (int)Libc.Check(Libc.syscall(Libc.SYS_getdents64, directory.Number, (nint)pointer, buffer.Length), "getdents64");
+    }
+
     /// <summary>Copies a file, link or empty directory, with owner and mode; other kinds are left out.</summary>
     /// <returns>For a directory: both, open, so that its entries can follow.</returns>
-    public static (FileDescriptor Source, FileDescriptor Copy)? CopyEntry(FileDescriptor from, FileDescriptor to, string name)
+    public static (FileDescriptor Source, FileDescriptor Copy)? CopyEntry(FileDescriptor from, FileDescriptor to, byte[] name)
     {
-        fixed (byte* pointer = Encoding.UTF8.GetBytes(name + '\0'))
+        fixed (byte* pointer = name)
         {
             Libc.StatxBuffer status;
-            Libc.Check(Libc.statx(from.Number, pointer, Libc.AT_SYMLINK_NOFOLLOW, Libc.STATX_BASIC_STATS, &status), "statx", name);
+            Libc.Check(Libc.statx(from.Number, pointer, Libc.AT_SYMLINK_NOFOLLOW, Libc.STATX_BASIC_STATS, &status), "statx", Shown(name));
             switch (status.stx_mode & Libc.S_IFMT)
             {
                 case Libc.S_IFDIR:
-                    Libc.Check(Libc.mkdirat(to.Number, pointer, 0x1c0), "mkdir", name);
+                    Libc.Check(Libc.mkdirat(to.Number, pointer, 0x1c0), "mkdir", Shown(name));
                     return OpenBoth(from, to, name, Files.ReadOnly | Files.Directory, 0);
                 case Libc.S_IFREG:
                     var (source, copy) = OpenBoth(from, to, name, Files.ReadOnly, Files.WriteOnly | Files.Create | Files.Exclusive);
@@ -36,9 +63,10 @@ public static unsafe class DirectoryTrees
                     return null;
                 case Libc.S_IFLNK:
                     var target = stackalloc byte[4096];
-                    var length = Libc.Check(Libc.readlinkat(from.Number, pointer, target, 4095), "readlink", name);
+                    var length = Libc.Check(Libc.readlinkat(from.Number, pointer, target, 4095), "readlink", Shown(name));
                     target[length] = 0;
-                    Libc.Check(Libc.symlinkat(target, to.Number, pointer), "symlink", name);
+                    Libc.Check(Libc.symlinkat(target, to.Number, pointer), "symlink", Shown(name));
+                    Libc.Check(Libc.fchownat(to.Number, pointer, status.stx_uid, status.stx_gid, Libc.AT_SYMLINK_NOFOLLOW), "chown", Shown(name));
                     return null;
                 default:
                     return null;
@@ -56,7 +84,9 @@ public static unsafe class DirectoryTrees
         Libc.Check(Libc.fchmod(to.Number, status.stx_mode & 0xfffu), "fchmod");
     }
 
-    private static (FileDescriptor, FileDescriptor) OpenBoth(FileDescriptor from, FileDescriptor to, string name, int flags, int create)
+    private static string Shown(byte[] name) => Encoding.UTF8.GetString(name, 0, name.Length - 1);
+
+    private static (FileDescriptor, FileDescriptor) OpenBoth(FileDescriptor from, FileDescriptor to, byte[] name, int flags, int create)
     {
         var source = Files.Open(name, flags | Files.NoFollow | Files.NonBlocking, from);
         try

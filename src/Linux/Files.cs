@@ -8,7 +8,7 @@ namespace KataLike.Linux;
 public readonly record struct IoVector(nint Base, nint Length);
 
 /// <summary>What a descriptor refers to (statx): the type bits of the mode, the device's number, the size in bytes.</summary>
-public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint DeviceMinor, ulong Size)
+public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint DeviceMinor, ulong Size, bool IsMountRoot = false)
 {
     public bool IsSocket => (Mode & Libc.S_IFMT) == Libc.S_IFSOCK;
 
@@ -31,15 +31,19 @@ public static unsafe class Files
     public const int Directory = Libc.O_DIRECTORY, PathOnly = Libc.O_PATH, NoFollow = Libc.O_NOFOLLOW;
 
     /// <summary>Opens a path, relative to a directory when one is given. Always closed on exec.</summary>
-    public static FileDescriptor Open(string path, int flags, FileDescriptor? directory = null, uint mode = 0)
+    public static FileDescriptor Open(string path, int flags, FileDescriptor? directory = null, uint mode = 0) =>
+        Open(Encoding.UTF8.GetBytes(path + '\0'), flags, directory, mode);
+
+    /// <inheritdoc cref="Open(string,int,FileDescriptor,uint)"/>
+    /// <param name="name">Ended by a zero.</param>
+    public static FileDescriptor Open(byte[] name, int flags, FileDescriptor? directory, uint mode = 0)
     {
         var at = directory?.Number ?? Libc.AT_FDCWD;
-        var name = Encoding.UTF8.GetBytes(path + '\0');
         int result;
         fixed (byte* pointer = name)
             do result = Libc.openat(at, pointer, flags | Libc.O_CLOEXEC, mode);
             while (result < 0 && Libc.LastError == Errno.EINTR);
-        return new FileDescriptor(Libc.Check(result, "open", path));
+        return new FileDescriptor(result >= 0 ? result : throw new LinuxException(Libc.LastError, "open", Encoding.UTF8.GetString(name, 0, name.Length - 1)));
     }
 
     /// <summary>A new open file description for what a descriptor refers to, with flags of its own.</summary>
@@ -59,7 +63,8 @@ public static unsafe class Files
         byte empty = 0;
         Libc.Check(
             Libc.statx(descriptor.Number, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &buffer), "statx");
-        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size);
+        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size,
+            (buffer.stx_attributes & Libc.STATX_ATTR_MOUNT_ROOT) != 0);
     }
 
     /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
@@ -125,12 +130,13 @@ internal static unsafe partial class Libc
     internal const int O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
     internal const int O_PATH = 0x200000;
     internal const uint S_IFMT = 0xf000, S_IFSOCK = 0xc000, S_IFREG = 0x8000, S_IFDIR = 0x4000, S_IFCHR = 0x2000, S_IFIFO = 0x1000;
-    internal const uint STATX_BASIC_STATS = 0x7ff;
+    internal const uint STATX_BASIC_STATS = 0x7ff, STATX_ATTR_MOUNT_ROOT = 0x2000;
 
     /// <summary>struct statx; only the fields that are read here.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct StatxBuffer
     {
+        [FieldOffset(8)] internal ulong stx_attributes;
         [FieldOffset(20)] internal uint stx_uid;
         [FieldOffset(24)] internal uint stx_gid;
         [FieldOffset(28)] internal ushort stx_mode;

@@ -60,6 +60,7 @@ public sealed class LaunchedProcess : IDisposable
     private readonly FileDescriptor _status;
     private readonly List<(string Call, string? Operand)> _names;
     private readonly int _firstStep;
+    private readonly HashSet<int> _reported = [];
 
     internal LaunchedProcess(int pid, FileDescriptor pidFd, FileDescriptor status, List<(string, string?)> names, int firstStep)
     {
@@ -85,6 +86,9 @@ public sealed class LaunchedProcess : IDisposable
         throw new LinuxException(Errno.ECHILD, "launch", "the process ended during its set-up");
     }
 
+    /// <summary>Whether a step has reported success so far: of those before the one that was last waited for.</summary>
+    public bool HasReported(Step step) => _reported.Contains(step.Index);
+
     /// <summary>Blocks until execve has succeeded or the child was killed, which only its exit status tells apart.</summary>
     /// <exception cref="LinuxException">A step or execve failed.</exception>
     public void WaitForExec()
@@ -109,6 +113,7 @@ public sealed class LaunchedProcess : IDisposable
             var (call, operand) = message.step < _names.Count ? _names[(int)message.step] : ("close_range", null);
             throw new LinuxException((Errno)message.error, call, operand);
         }
+        _reported.Add((int)message.step);
         return message;
     }
 

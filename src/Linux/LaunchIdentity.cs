@@ -79,12 +79,13 @@ public sealed unsafe partial class LaunchPlan
     public void ForbidNewPrivileges() => Prctl("PR_SET_NO_NEW_PRIVS", 0, Libc.PR_SET_NO_NEW_PRIVS, 1);
 
     /// <summary>Loads a seccomp filter: struct sock_filter of 8 bytes each.</summary>
-    public void Filter(ReadOnlySpan<byte> program)
+    /// <param name="flags">SECCOMP_FILTER_FLAG_*.</param>
+    public void Filter(ReadOnlySpan<byte> program, uint flags)
     {
         if (program.Length is 0 or > 8 * 4096 || program.Length % 8 != 0)
             throw new ArgumentException($"a seccomp program of {program.Length} bytes is none");
         var filter = new Libc.sock_fprog { len = (ushort)(program.Length / 8), filter = Allocate(program) };
-        Add("seccomp", null, Libc.SYS_seccomp, 0, Libc.SECCOMP_SET_MODE_FILTER, 0, Allocate<Libc.sock_fprog>([filter]));
+        Add("seccomp", null, Libc.SYS_seccomp, 0, Libc.SECCOMP_SET_MODE_FILTER, flags, Allocate<Libc.sock_fprog>([filter]));
     }
 
     private Step Prctl(string name, int flags, int option, long argument, long second = 0) =>

@@ -10,20 +10,21 @@ internal static unsafe partial class Libc
 public sealed unsafe partial class LaunchPlan
 {
     /// <summary>
-    /// Mounts proc for the child's pid namespace, detached. The parent fetches the descriptor with
+    /// Mounts a file system, detached, as only the child can: proc shows its pid namespace, and in a user namespace of
+    /// its own what it mounts belongs to that. The parent fetches the descriptor with
     /// <see cref="LaunchedProcess.WaitFor"/> and <see cref="Processes.TakeDescriptor"/> while the child is at a gate.
     /// </summary>
-    public Step MountProc(IReadOnlyList<MountOption> options, MountAttributes attributes)
+    public Step MakeFileSystem(string type, string? source, IReadOnlyList<MountOption> options, MountAttributes attributes)
     {
-        var context = Add("mount", "proc", Libc.SYS_fsopen, 0, Text("proc"), Libc.FSOPEN_CLOEXEC);
-        foreach (var (key, value) in options)
+        var context = Add("mount", type, Libc.SYS_fsopen, 0, Text(type), Libc.FSOPEN_CLOEXEC);
+        foreach (var (key, value) in source is null ? options : options.Prepend(new MountOption("source", source)))
         {
             var command = value is null ? Libc.FSCONFIG_SET_FLAG : Libc.FSCONFIG_SET_STRING;
-            Add("mount", $"proc with option {key}", Libc.SYS_fsconfig, 0,
+            Add("mount", $"{type} with option {key}", Libc.SYS_fsconfig, 0,
                 context, command, Text(key), value is null ? 0 : Text(value), 0);
         }
-        Add("mount", "proc", Libc.SYS_fsconfig, 0, context, Libc.FSCONFIG_CMD_CREATE, 0, 0, 0);
-        return Add("mount", "proc", Libc.SYS_fsmount, Libc.KATALIKE_REPORT, context, Libc.FSMOUNT_CLOEXEC, (long)attributes);
+        Add("mount", type, Libc.SYS_fsconfig, 0, context, Libc.FSCONFIG_CMD_CREATE, 0, 0, 0);
+        return Add("mount", type, Libc.SYS_fsmount, Libc.KATALIKE_REPORT, context, Libc.FSMOUNT_CLOEXEC, (long)attributes);
     }
 
     /// <summary>

@@ -5,7 +5,6 @@ internal static unsafe partial class Libc
     // Numbers of x86-64; arm64 has a table of its own when it is built for.
     internal const int SYS_read = 0;
     internal const int SYS_ioctl = 16;
-    internal const int SYS_getpid = 39;
     internal const int SYS_execve = 59;
     internal const int SYS_fcntl = 72;
     internal const int SYS_chdir = 80;
@@ -16,10 +15,12 @@ internal static unsafe partial class Libc
     internal const int SYS_dup3 = 292;
     internal const int SYS_setns = 308;
     internal const int SYS_close_range = 436;
+    internal const int SYS_faccessat2 = 439;
 
     internal const int PR_SET_PDEATHSIG = 1;
     internal const int PR_SET_DUMPABLE = 4;
     internal const int PR_SET_NO_NEW_PRIVS = 38;
+    internal const int X_OK = 1, AT_EACCESS = 0x200;
 }
 
 public sealed unsafe partial class LaunchPlan
@@ -33,7 +34,8 @@ public sealed unsafe partial class LaunchPlan
     public (Step Arrival, Gate Gate) WaitAtGate()
     {
         var (parent, child) = Channel(childWrites: false);
-        var arrival = Add("getpid", null, Libc.SYS_getpid, Libc.KATALIKE_REPORT);
+        // No call at all: a filter that is loaded by then could forbid any.
+        var arrival = Add("arrive", null, -1, Libc.KATALIKE_REPORT);
         Add("read", "the gate", Libc.SYS_read, Libc.KATALIKE_GATE, child.Number, Allocate([0]), 1);
         return (arrival, new Gate(parent));
     }
@@ -97,6 +99,11 @@ public sealed unsafe partial class LaunchPlan
     /// <summary>Makes namespaces here and now. A cgroup namespace takes the child's cgroup as its root.</summary>
     public void NewNamespaces(Namespaces kinds) =>
         Add("unshare", kinds.ToString().ToLowerInvariant(), Libc.SYS_unshare, 0, (long)kinds);
+
+    /// <summary>Asks whether the child, such as it is by then, may execute a file: <see cref="LaunchedProcess.HasReported"/>.</summary>
+    public Step ProbeExecutable(string path) => Add(
+        "faccessat2", path, Libc.SYS_faccessat2, Libc.KATALIKE_OPTIONAL | Libc.KATALIKE_REPORT,
+        Libc.AT_FDCWD, Text(path), Libc.X_OK, Libc.AT_EACCESS);
 
     /// <summary>
     /// Executes the first of the candidates that can be: one that is missing or not executable is passed over, the

@@ -10,12 +10,13 @@ internal static unsafe partial class Libc
     internal const int OPEN_TREE_CLONE = 1, OPEN_TREE_CLOEXEC = 0x80000, AT_RECURSIVE = 0x8000;
     internal const int MOVE_MOUNT_F_EMPTY_PATH = 4, MOVE_MOUNT_T_EMPTY_PATH = 0x40;
     internal const int FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1;
-    internal const int FSCONFIG_SET_FLAG = 0, FSCONFIG_SET_STRING = 1, FSCONFIG_CMD_CREATE = 6;
+    internal const int SYS_fspick = 433, FSPICK_CLOEXEC = 1, FSPICK_EMPTY_PATH = 8;
+    internal const int FSCONFIG_SET_FLAG = 0, FSCONFIG_SET_STRING = 1, FSCONFIG_CMD_CREATE = 6, FSCONFIG_CMD_RECONFIGURE = 7;
     internal const int MNT_DETACH = 2;
 
     internal const int MOUNT_ATTR_RDONLY = 1, MOUNT_ATTR_NOSUID = 2, MOUNT_ATTR_NODEV = 4, MOUNT_ATTR_NOEXEC = 8;
     internal const int MOUNT_ATTR__ATIME = 0x70, MOUNT_ATTR_NOATIME = 0x10, MOUNT_ATTR_STRICTATIME = 0x20;
-    internal const int MOUNT_ATTR_NODIRATIME = 0x80, MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
+    internal const int MOUNT_ATTR_NODIRATIME = 0x80, MOUNT_ATTR_NOSYMFOLLOW = 0x200000, MOUNT_ATTR_IDMAP = 0x100000;
     internal const int MS_UNBINDABLE = 0x20000, MS_PRIVATE = 0x40000, MS_SLAVE = 0x80000, MS_SHARED = 0x100000;
 
     internal struct mount_attr
@@ -31,6 +32,18 @@ internal static unsafe partial class Libc
 
     [System.Runtime.InteropServices.LibraryImport("libc", SetLastError = true)]
     internal static partial int chroot(byte* path);
+
+    internal const int PROC_SUPER_MAGIC = 0x9fa0;
+
+    /// <summary>The part of it that is read here.</summary>
+    [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Sequential, Size = 120)]
+    internal struct StatfsBuffer
+    {
+        internal long f_type;
+    }
+
+    [System.Runtime.InteropServices.LibraryImport("libc", SetLastError = true)]
+    internal static partial int fstatfs(int fd, StatfsBuffer* status);
 }
 
 /// <summary>Attributes of a mount (mount_setattr(2)). Relative atime is the absence of the other two.</summary>
@@ -47,6 +60,9 @@ public enum MountAttributes
     AccessTime = Libc.MOUNT_ATTR__ATIME,
     NoDirectoryAccessTime = Libc.MOUNT_ATTR_NODIRATIME,
     NoSymbolicLinks = Libc.MOUNT_ATTR_NOSYMFOLLOW,
+
+    /// <summary>All but how access times are kept.</summary>
+    Restrictions = ReadOnly | NoSetUserId | NoDevices | NoExecution | NoDirectoryAccessTime | NoSymbolicLinks,
 }
 
 /// <summary>Where mount events go (mount_namespaces(7)).</summary>
@@ -90,16 +106,31 @@ public static unsafe class Mounts
     {
         using var context = With(type, name => new FileDescriptor((int)Check(
             Libc.syscall(Libc.SYS_fsopen, name, Libc.FSOPEN_CLOEXEC), "mount", type)));
-        foreach (var option in source is null ? options : options.Prepend(new MountOption("source", source)))
+        Configure(context, source is null ? options : options.Prepend(new MountOption("source", source)), type);
+        Check(Libc.syscall(Libc.SYS_fsconfig, context.Number, Libc.FSCONFIG_CMD_CREATE), "mount", type);
+        var mount = Libc.syscall(Libc.SYS_fsmount, context.Number, Libc.FSMOUNT_CLOEXEC, (int)attributes);
+        return new FileDescriptor((int)Check(mount, "mount", type));
+    }
+
+    /// <summary>Changes options of the file system that is mounted there; those that are not named stay.</summary>
+    /// <exception cref="LinuxException">EINVAL: an option is not known, or nothing is mounted there.</exception>
+    public static void Reconfigure(FileDescriptor mount, IReadOnlyList<MountOption> options)
+    {
+        using var context = With("", empty => new FileDescriptor((int)Check(
+            Libc.syscall(Libc.SYS_fspick, mount.Number, empty, Libc.FSPICK_CLOEXEC | Libc.FSPICK_EMPTY_PATH), "remount", null)));
+        Configure(context, options, "the file system");
+        Check(Libc.syscall(Libc.SYS_fsconfig, context.Number, Libc.FSCONFIG_CMD_RECONFIGURE), "remount", null);
+    }
+
+    private static void Configure(FileDescriptor context, IEnumerable<MountOption> options, string type)
+    {
+        foreach (var option in options)
         {
             var command = option.Value is null ? Libc.FSCONFIG_SET_FLAG : Libc.FSCONFIG_SET_STRING;
             _ = With(option.Key, key => With(option.Value ?? "", value => Check(
                 Libc.syscall(Libc.SYS_fsconfig, context.Number, command, key, option.Value is null ? 0 : value),
                 "mount", $"{type} with option {option.Key}")));
         }
-        Check(Libc.syscall(Libc.SYS_fsconfig, context.Number, Libc.FSCONFIG_CMD_CREATE), "mount", type);
-        var mount = Libc.syscall(Libc.SYS_fsmount, context.Number, Libc.FSMOUNT_CLOEXEC, (int)attributes);
-        return new FileDescriptor((int)Check(mount, "mount", type));
     }
 
     /// <summary>Changes a mount, and with <paramref name="recursive"/> those below it.</summary>
@@ -109,10 +140,22 @@ public static unsafe class Mounts
     {
         if ((set & MountAttributes.AccessTime) != 0)
             clear |= MountAttributes.AccessTime;
-        // SAFETY: an empty path and the structure live for the call.
-        var change = new Libc.mount_attr { attr_set = (ulong)set, attr_clr = (ulong)clear, propagation = (ulong)propagation };
+        SetAttributes(
+            mount, new Libc.mount_attr { attr_set = (ulong)set, attr_clr = (ulong)clear, propagation = (ulong)propagation }, recursive);
+    }
+
+    /// <summary>
+    /// Makes a detached mount show owners as a user namespace maps them (mount_setattr(2), "ID-mapped mounts"). EINVAL:
+    /// its file system cannot.
+    /// </summary>
+    public static void MapIds(FileDescriptor mount, FileDescriptor userNamespace, bool recursive) => SetAttributes(
+        mount, new Libc.mount_attr { attr_set = Libc.MOUNT_ATTR_IDMAP, userns_fd = (ulong)userNamespace.Number }, recursive);
+
+    private static void SetAttributes(FileDescriptor mount, Libc.mount_attr change, bool recursive)
+    {
         var flags = Libc.AT_EMPTY_PATH | (recursive ? Libc.AT_RECURSIVE : 0);
         byte empty = 0;
+        // SAFETY: an empty path and the structure live for the call.
         Libc.Check(
             Libc.syscall(Libc.SYS_mount_setattr, mount.Number, (nint)(&empty), flags, (nint)(&change), sizeof(Libc.mount_attr)),
             "mount_setattr");
@@ -130,6 +173,14 @@ public static unsafe class Mounts
     {
         using var target = Files.Open(path, Files.PathOnly);
         Attach(mount, target);
+    }
+
+    /// <summary>Whether a file is one of proc's.</summary>
+    public static bool IsProc(FileDescriptor file)
+    {
+        Libc.StatfsBuffer status;
+        Libc.Check(Libc.fstatfs(file.Number, &status), "fstatfs");
+        return status.f_type == Libc.PROC_SUPER_MAGIC;
     }
 
     /// <summary>Detaches what is mounted there, and what is below it.</summary>

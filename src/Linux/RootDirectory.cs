@@ -35,7 +35,8 @@ internal static unsafe partial class Libc
 /// Paths as a process whose root is this directory sees them: neither ".." nor a symbolic link leads out, whoever made
 /// the link.
 /// </summary>
-public sealed unsafe class RootDirectory(FileDescriptor root)
+/// <param name="owner">Of what is made there: the root user of the container's user namespace.</param>
+public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint Group) owner = default)
 {
     private const int MaxLinks = 40;
 
@@ -79,14 +80,41 @@ public sealed unsafe class RootDirectory(FileDescriptor root)
         }
     }
 
-    /// <summary>Makes a symbolic link; what is there already is left alone.</summary>
-    public void MakeLink(string path, string target)
+    /// <summary>Makes a symbolic link; what is there already is left alone, or replaced if it is no directory.</summary>
+    public void MakeLink(string path, string target, bool replace = false)
     {
         using var parent = MakeDirectories(Parent(path));
         fixed (byte* name = Name(Last(path)), text = Name(target))
         {
-            if (Libc.symlinkat(text, parent.Number, name) < 0 && Libc.LastError != Errno.EEXIST)
+            if (replace)
+                _ = Libc.unlinkat(parent.Number, name, 0);
+            if (Libc.symlinkat(text, parent.Number, name) == 0)
+                Own(parent, name, path);
+            else if (Libc.LastError != Errno.EEXIST)
                 throw new LinuxException(Libc.LastError, "symlink", path);
+        }
+    }
+
+    private void Own(FileDescriptor directory, byte* name, string path)
+    {
+        if (owner != default)
+            Libc.Check(Libc.fchownat(directory.Number, name, owner.User, owner.Group, Libc.AT_SYMLINK_NOFOLLOW), "chown", path);
+    }
+
+    /// <summary>Where something that is inside is, as a process whose root this is sees it, with no link on the way.</summary>
+    public string PathOf(FileDescriptor inside)
+    {
+        var (all, above) = (Link(inside), Link(root));
+        return all.Length > above.Length && all.StartsWith(above, StringComparison.Ordinal) ? all[above.TrimEnd('/').Length..] : "/";
+    }
+
+    private static string Link(FileDescriptor file)
+    {
+        var buffer = stackalloc byte[4096];
+        fixed (byte* path = Name(file.ProcPath))
+        {
+            var length = Libc.Check(Libc.readlinkat(Libc.AT_FDCWD, path, buffer, 4096), "readlink", file.ProcPath);
+            return Encoding.UTF8.GetString(buffer, (int)length);
         }
     }
 
@@ -108,7 +136,8 @@ public sealed unsafe class RootDirectory(FileDescriptor root)
     /// </summary>
     private FileDescriptor Walk(string path, uint mode)
     {
-        var names = new Stack<string>(path.Split('/').Reverse());
+        // Links may hold any bytes, so each name is its bytes, as characters.
+        var names = new Stack<string>(Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(path)).Split('/').Reverse());
         var trail = new Stack<FileDescriptor>();
         var links = 0;
         try
@@ -152,9 +181,9 @@ public sealed unsafe class RootDirectory(FileDescriptor root)
             file.Dispose();
     }
 
-    private static FileDescriptor Enter(FileDescriptor directory, string name, uint mode, string path)
+    private FileDescriptor Enter(FileDescriptor directory, string name, uint mode, string path)
     {
-        fixed (byte* pointer = Name(name))
+        fixed (byte* pointer = Encoding.Latin1.GetBytes(name + '\0'))
         {
             const int flags = Libc.O_PATH | Libc.O_NOFOLLOW | Libc.O_CLOEXEC;
             var file = Libc.openat(directory.Number, pointer, flags, 0);
@@ -163,7 +192,9 @@ public sealed unsafe class RootDirectory(FileDescriptor root)
                 var made = (mode & Libc.S_IFMT) == Libc.S_IFDIR
                     ? Libc.mkdirat(directory.Number, pointer, mode & 0xfff)
                     : Libc.mknodat(directory.Number, pointer, mode, 0);
-                if (made < 0 && Libc.LastError != Errno.EEXIST)
+                if (made == 0)
+                    Own(directory, pointer, path);
+                else if (Libc.LastError != Errno.EEXIST)
                     throw new LinuxException(Libc.LastError, "create", path);
                 file = Libc.openat(directory.Number, pointer, flags, 0);
             }
@@ -177,7 +208,7 @@ public sealed unsafe class RootDirectory(FileDescriptor root)
         var buffer = stackalloc byte[4096];
         byte empty = 0;
         var length = Libc.readlinkat(file.Number, &empty, buffer, 4096);
-        return length < 0 ? null : Encoding.UTF8.GetString(buffer, (int)length);
+        return length < 0 ? null : Encoding.Latin1.GetString(buffer, (int)length);
     }
 
     // glibc's makedev.

@@ -13,10 +13,11 @@ internal sealed class Container : IDisposable
     private const Kinds Entered = Kinds.Mount | Kinds.Uts | Kinds.Ipc | Kinds.Network | Kinds.Cgroup;
 
     private readonly string _keyring;
+    private readonly SeccompProgram? _seccomp;
 
-    internal Container(string id, ContainerProcess process, Cgroup cgroup)
+    internal Container(string id, ContainerProcess process, Cgroup cgroup, SeccompProgram? seccomp)
     {
-        (Id, Process, Cgroup, _keyring) = (id, process, cgroup, KeyringOf(id));
+        (Id, Process, Cgroup, _keyring, _seccomp) = (id, process, cgroup, KeyringOf(id), seccomp);
         Namespaces = SandboxNamespaces.Of(process.Pid);
     }
 
@@ -38,7 +39,7 @@ internal sealed class Container : IDisposable
 
     /// <summary>Adds a process; returns when execve has succeeded.</summary>
     /// <exception cref="ContainerException">The container is not running, or the program cannot be executed.</exception>
-    public ContainerProcess Exec(ProcessSpec spec, Stdio stdio, byte[]? seccompProgram = null)
+    public ContainerProcess Exec(ProcessSpec spec, Stdio stdio)
     {
         var process = ProcessPlan.From(spec);
         using var plan = new LaunchPlan();
@@ -46,7 +47,7 @@ internal sealed class Container : IDisposable
         plan.JoinNamespaces(Process.PidFd, Entered);
         plan.JoinPidNamespace(Namespaces[Kinds.Pid]);
         var environment = WithHome(process);
-        var steps = ProcessSteps.Add(plan, process, environment, stdio, console: false, _keyring, seccompProgram);
+        var steps = ProcessSteps.Add(plan, process, environment, stdio, console: false, _keyring, _seccomp);
         var launched = Launch(plan);
         ContainerProcess? added = null;
         try

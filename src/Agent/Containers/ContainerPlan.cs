@@ -37,7 +37,9 @@ internal sealed record ContainerPlan
     {
         var spec = request.Spec;
         var linux = spec.Linux ?? new LinuxSpec();
-        RefuseUnsupported(spec, linux, request.SeccompProgram);
+        RefuseUnsupported(spec, linux);
+        if (linux.Seccomp is not null && request.Seccomp is null)
+            throw new ContainerException("linux.seccomp: the host has not compiled it");
         var namespaces = linux.Namespaces ?? [];
         return new ContainerPlan
         {
@@ -70,14 +72,13 @@ internal sealed record ContainerPlan
         _ => throw new ContainerException($"linux.namespaces: a {entry.Type} namespace is not supported"),
     };
 
-    private static void RefuseUnsupported(Spec spec, LinuxSpec linux, byte[]? seccomp)
+    private static void RefuseUnsupported(Spec spec, LinuxSpec linux)
     {
         if (linux.FindNamespace("mount") is not { } mount)
             throw new ContainerException("linux.namespaces: a container without a mount namespace is not supported");
         if (!string.IsNullOrEmpty(mount.Path))
             throw new ContainerException("linux.namespaces: joining a mount namespace is not supported");
         Refuse(linux.UidMappings is { Count: > 0 } || linux.GidMappings is { Count: > 0 }, "linux.uidMappings");
-        Refuse(linux.Seccomp is not null && seccomp is null, "linux.seccomp");
         Refuse(linux.NetDevices is { Count: > 0 }, "linux.netDevices");
         Refuse(linux.IntelRdt is not null, "linux.intelRdt");
         Refuse(linux.MemoryPolicy is not null, "linux.memoryPolicy");

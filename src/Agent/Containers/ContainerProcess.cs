@@ -20,8 +20,8 @@ internal sealed class ContainerProcess : IDisposable
     /// <summary>The terminal's master; the user of this object closes it.</summary>
     public FileDescriptor? Terminal { get; }
 
-    /// <summary>Waits until the child is parked at the start gate.</summary>
-    /// <exception cref="ContainerException">A step of the set-up failed for a reason that the caller can mend.</exception>
+    /// <summary>Waits until the child is parked at the start gate, and looks its program up.</summary>
+    /// <exception cref="ContainerException">A step failed for a reason that the caller can mend, or there is no such program.</exception>
     internal static ContainerProcess WhenParked(LaunchedProcess launched, ProcessPlan plan, ProcessSteps steps)
     {
         FileDescriptor? terminal = null;
@@ -30,20 +30,31 @@ internal sealed class ContainerProcess : IDisposable
             terminal = steps.Terminal is { } step
                 ? Processes.TakeDescriptor(launched.PidFd, (int)launched.WaitFor(step)) : null;
             launched.WaitFor(steps.Parked);
+            FindProgram(launched, plan, steps.Probes);
             return new ContainerProcess(launched, plan, steps.StartGate, terminal);
         }
-        catch (LinuxException e)
+        catch (Exception e)
         {
             terminal?.Dispose();
-            throw Explain(e) ?? (Exception)e;
+            throw (e as LinuxException is { } refusal ? Explain(refusal) : null) ?? e;
         }
+    }
+
+    private static void FindProgram(LaunchedProcess launched, ProcessPlan plan, IReadOnlyList<Step> probes)
+    {
+        using var directory = Files.Open($"/proc/{launched.Pid}/root", Files.PathOnly);
+        var lookup = new ExecutableLookup(
+            new RootDirectory(directory), plan, candidate => probes.Count == 0 || launched.HasReported(probes[candidate]));
+        if (lookup.Failure() is { } failure)
+            throw failure;
     }
 
     private static ContainerException? Explain(LinuxException e) => e switch
     {
-        { Call: "chdir" } => new($"chdir to cwd (\"{e.Operand}\") set in config.json failed: {e.Errno.Text()}", e),
+        { Call: "chdir" } => new($"{ExecutableLookup.Prefix}chdir to cwd (\"{e.Operand}\") set in config.json failed: {e.Errno.Text()}", e),
         { Operand: "/dev/ptmx" } => new($"process.terminal: open /dev/ptmx: {e.Errno.Text()}", e),
         { Call: "launch" } => new("the container's process ended during its set-up", e),
+        { Operand: { } path } when path.StartsWith("/proc/", StringComparison.Ordinal) => new("the container's process has ended", e),
         _ => null,
     };
 
@@ -55,19 +66,12 @@ internal sealed class ContainerProcess : IDisposable
         {
             try
             {
-                using var directory = Files.Open($"/proc/{Pid}/root", Files.PathOnly);
-                if (ExecutableLookup.Explain(new RootDirectory(directory), _plan) is { } reason)
-                    throw reason;
                 _startGate.Open();
                 _launched.WaitForExec();
             }
             catch (LinuxException e) when (e.Call == "execve")
             {
                 throw ExecutableLookup.Explain(_plan, e);
-            }
-            catch (LinuxException e) when (e.Operand?.StartsWith("/proc/", StringComparison.Ordinal) == true)
-            {
-                throw new ContainerException("the container's process has ended", e);
             }
         }
     }

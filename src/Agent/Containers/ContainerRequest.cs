@@ -22,8 +22,8 @@ internal sealed record ContainerRequest
     /// <summary>Namespaces of the sandbox's first container; null for that one.</summary>
     public SandboxNamespaces? Sandbox { get; init; }
 
-    /// <summary>Compiled from linux.seccomp by the host: struct sock_filter, 8 bytes each.</summary>
-    public byte[]? SeccompProgram { get; init; }
+    /// <summary>Compiled from linux.seccomp by the host.</summary>
+    public SeccompProgram? Seccomp { get; init; }
 }
 
 /// <summary>The child's ends of its standard streams, owned by the caller. Null: /dev/null.</summary>
@@ -53,12 +53,18 @@ internal static class Overlays
 
     public static Dictionary<int, string> Sources(Overlay overlay) => overlay.Mounts.ToDictionary(
         mount => (int)mount.Index,
-        mount => mount.SourceCase == MountSource.SourceOneofCase.Shared
-            ? Below(Shared, mount.Shared)
-            : Below(Tmpfs, mount.SandboxTmpfs));
+        mount => mount.SourceCase switch
+        {
+            MountSource.SourceOneofCase.Shared => Below(Shared, mount.Shared),
+            MountSource.SourceOneofCase.Guest => Below("/", mount.Guest.TrimStart('/')),
+            _ => Below(Tmpfs, mount.SandboxTmpfs),
+        });
+
+    /// <summary>Whether a path of the guest is the host's.</summary>
+    public static bool IsShared(string path) => path.StartsWith(Shared + '/', StringComparison.Ordinal);
 
     private static string Below(string directory, string path) =>
         path.Length == 0 || path.StartsWith('/') || path.Split('/').Contains("..")
             ? throw new ContainerException($"overlay: {path} is not a path below {directory}")
-            : $"{directory}/{path}";
+            : $"{directory.TrimEnd('/')}/{path}";
 }

@@ -21,7 +21,7 @@ internal sealed class Containers(CgroupRoot cgroups)
         {
             cgroup.Apply(plan.CgroupSettings);
             cgroup.LimitDevices(plan.DeviceRules);
-            return new Container(request.Id, new Creation(plan, request, cgroup).Run(), cgroup);
+            return new Container(request.Id, new Creation(plan, request, cgroup).Run(), cgroup, request.Seccomp);
         }
         catch
         {
@@ -48,12 +48,12 @@ internal sealed class Containers(CgroupRoot cgroups)
             if (plan.NewNamespaces.HasFlag(Namespaces.Cgroup))
                 launch.NewNamespaces(Namespaces.Cgroup);
             var procs = plan.Root.Mounts.Select((mount, index) => (mount, index)).Where(entry => entry.mount.Kind == MountKind.Proc)
-                .ToDictionary(entry => entry.index, entry => launch.MountProc(entry.mount.Flags.Data, entry.mount.Flags.Set));
+                .ToDictionary(entry => entry.index, entry => launch.MakeFileSystem("proc", "proc", entry.mount.Flags.Data, entry.mount.Flags.Set));
             var (born, setUpGate) = launch.WaitAtGate();
             launch.ChangeDirectory("/");
             var steps = ProcessSteps.Add(
                 launch, plan.Process, EnvironmentOf(), request.Stdio, plan.Root.Console,
-                Container.KeyringOf(request.Id), request.SeccompProgram);
+                Container.KeyringOf(request.Id), request.Seccomp);
 
             var launched = launch.Launch(plan.NewNamespaces & ~Namespaces.Cgroup, cgroup.Directory);
             try

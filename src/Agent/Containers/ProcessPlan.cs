@@ -39,10 +39,13 @@ internal sealed record ProcessPlan
 
     public int? OomScoreAdjustment { get; init; }
 
+    /// <summary>The program by its path, or by a name that is looked up.</summary>
+    public string Program => Arguments[0];
+
     /// <summary>The program's path, or all that it may have by the PATH of the process's own environment.</summary>
-    public IReadOnlyList<string> Candidates => Arguments[0].Contains('/')
-        ? [Arguments[0]]
-        : [.. SearchPath().Select(directory => $"{(directory.Length == 0 ? "." : directory)}/{Arguments[0]}")];
+    public IReadOnlyList<string> Candidates => Program.Contains('/')
+        ? [Program]
+        : [.. SearchPath().Select(directory => $"{(directory.Length == 0 ? "." : directory)}/{Program}")];
 
     private IEnumerable<string> SearchPath() =>
         Environment.LastOrDefault(entry => entry.StartsWith("PATH=", StringComparison.Ordinal))?[5..].Split(':') ?? [];

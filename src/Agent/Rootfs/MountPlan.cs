@@ -15,14 +15,20 @@ internal enum MountKind
     /// <summary>proc, which only a process of the container's pid namespace can make.</summary>
     Proc,
 
-    /// <summary>The container's cgroup and what is below it.</summary>
+    /// <summary>The container's cgroup and what is below it, or all cgroups where it has no cgroup namespace.</summary>
     Cgroup,
+
+    /// <summary>No new mount: another look of one that is there.</summary>
+    Remount,
 }
+
+/// <summary>How a mount shows owners (config.md, "Mounts", uidMappings).</summary>
+internal sealed record IdMappings(IReadOnlyList<IdRange> Users, IReadOnlyList<IdRange> Groups, bool Recursive);
 
 /// <summary>One mount of the container (config.md, "Mounts").</summary>
 internal sealed record MountPlan
 {
-    /// <summary>In the container.</summary>
+    /// <summary>In the container, absolute.</summary>
     public required string Destination { get; init; }
 
     public required MountKind Kind { get; init; }
@@ -31,37 +37,72 @@ internal sealed record MountPlan
 
     public string? Source { get; init; }
 
+    /// <summary>The source as config.json names it, for messages.</summary>
+    public required string GivenSource { get; init; }
+
     public required MountFlags Flags { get; init; }
 
-    /// <summary>A file system that is to be read-only is written to until all is in place.</summary>
-    public bool ReadOnlyLast => Kind == MountKind.FileSystem && Type is "tmpfs" && Flags.Set.HasFlag(MountAttributes.ReadOnly);
+    /// <summary>Null: owners are shown as they are, or the host has mapped them.</summary>
+    public IdMappings? Ids { get; init; }
+
+    /// <summary>The destination without ".", ".." and double slashes; no link is looked at.</summary>
+    public string Place => Path.GetFullPath(Destination).TrimEnd('/') is { Length: > 0 } place ? place : "/";
+
+    /// <summary>What is to be read-only is written to until all is in place.</summary>
+    public bool ReadOnlyLast => Flags.Set.HasFlag(MountAttributes.ReadOnly) && Kind != MountKind.Remount && (Type is "tmpfs" || Place == "/dev");
 
     /// <exception cref="ContainerException">An option is not supported, or the source of a bind mount is not in the guest.</exception>
-    public static MountPlan From(Mount mount, int index, IReadOnlyDictionary<int, string> sources)
+    public static MountPlan From(Mount mount, int index, LinuxSpec linux, IReadOnlyDictionary<int, string> sources)
     {
         var at = $"mounts[{index}] ({mount.Destination})";
-        if (mount.UidMappings is { Count: > 0 } || mount.GidMappings is { Count: > 0 })
-            throw new ContainerException($"{at}: uidMappings are not supported");
-        var flags = MountFlags.Parse(mount.Options ?? [], at);
-        var kind = flags.Bind || mount.Type is "bind" or "rbind" ? MountKind.Bind : mount.Type switch
+        var flags = MountFlags.Parse(mount.Options ?? []);
+        var kind = KindOf(mount, flags, sources.ContainsKey(index), at);
+        var source = kind == MountKind.Bind ? SourceOf(index, sources, at, mount.Source) : mount.Source;
+        return new MountPlan
+        {
+            Destination = mount.Destination.StartsWith('/') ? mount.Destination : '/' + mount.Destination,
+            Kind = kind,
+            Type = kind == MountKind.Bind ? null : mount.Type,
+            Source = source,
+            GivenSource = mount.Source ?? "",
+            Flags = flags,
+            Ids = kind == MountKind.Bind && Overlays.IsShared(source!) ? null : MappingsOf(mount, flags, linux),
+        };
+    }
+
+    /// <summary>In runc's words.</summary>
+    public ContainerException Failed(string reason, Exception? cause = null) =>
+        new($"error mounting \"{GivenSource}\" to rootfs at \"{Destination}\": {reason}", cause);
+
+    private static MountKind KindOf(Mount mount, MountFlags flags, bool isGiven, string at)
+    {
+        if (flags.Remount)
+            return MountKind.Remount;
+        var isBind = flags.Bind || mount.Type is "bind" or "rbind";
+        if (isBind && flags.Data.Count > 0)
+            throw new ContainerException($"{at}: option {flags.Data[0].Key} is not one of a bind mount");
+        if (isBind || isGiven)
+            return MountKind.Bind;
+        return mount.Type switch
         {
             "proc" => MountKind.Proc,
             "cgroup" or "cgroup2" => MountKind.Cgroup,
             null or "" => throw new ContainerException($"{at}: type is missing"),
             _ => MountKind.FileSystem,
         };
-        if (kind == MountKind.Bind && flags.Data.Count > 0)
-            throw new ContainerException($"{at}: option {flags.Data[0].Key} is not one of a bind mount");
-        return new MountPlan
-        {
-            Destination = mount.Destination.StartsWith('/') ? mount.Destination : '/' + mount.Destination,
-            Kind = kind,
-            Type = kind == MountKind.Bind ? null : mount.Type,
-            Source = kind == MountKind.Bind ? SourceOf(index, sources, at, mount.Source) : mount.Source,
-            Flags = flags,
-        };
     }
 
     private static string SourceOf(int index, IReadOnlyDictionary<int, string> sources, string at, string? source) =>
         sources.TryGetValue(index, out var path) ? path : throw new ContainerException($"{at}: {source} is not shared with the guest");
+
+    /// <summary>"idmap" without mappings of its own takes those of the container's user namespace.</summary>
+    private static IdMappings? MappingsOf(Mount mount, MountFlags flags, LinuxSpec linux)
+    {
+        var (users, groups) = mount.UidMappings is { Count: > 0 } ? (mount.UidMappings, mount.GidMappings)
+            : flags.MapIds ? (linux.UidMappings, linux.GidMappings) : (null, null);
+        return users is null ? null : new IdMappings(Ranges(users), Ranges(groups ?? []), flags.MapIdsRecursively);
+    }
+
+    private static List<IdRange> Ranges(IReadOnlyList<IdMapping> mappings) =>
+        [.. mappings.Select(mapping => new IdRange(mapping.ContainerId, mapping.HostId, mapping.Size))];
 }

@@ -7,8 +7,8 @@ namespace KataLike.Agent.Rootfs;
 /// Carries out a <see cref="RootPlan"/> on a thread in the container's own mount namespace, which is still a copy of
 /// the guest's, and ends with the container's root as the root of all that is in that namespace.
 /// </summary>
-/// <param name="procs">The proc mounts that the container's first process has made, by index into the plan's mounts.</param>
-internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDescriptor> procs, string cgroup)
+/// <param name="made">The mounts that the container's first process has made, by index into the plan's mounts.</param>
+internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDescriptor> made, string cgroup)
 {
     public void Build()
     {
@@ -16,20 +16,22 @@ internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDe
         using (var guest = Files.Open("/", Files.PathOnly))
             Mounts.Change(guest, 0, propagation: MountPropagation.Private, recursive: true);
         using var tree = Attached();
-        var root = new RootDirectory(tree);
+        var root = new RootDirectory(tree, plan.Owner);
+        var mounts = new MountMaker(plan, root, made, cgroup);
         for (var index = 0; index < plan.Mounts.Count; index++)
-            Mount(root, index);
-        MakeDevices(root);
-        root.MakeDirectories(plan.WorkingDirectory).Dispose();
+            mounts.Make(index);
+        new DeviceNodes(plan, root).Make();
+        On("process.cwd", plan.WorkingDirectory, path => root.MakeDirectories(path).Dispose());
         foreach (var path in plan.ReadonlyPaths)
-            MakeReadOnly(root, path);
+            On("linux.readonlyPaths", path, _ => MakeReadOnly(root, path));
         foreach (var path in plan.MaskedPaths)
-            Mask(root, path);
+            On("linux.maskedPaths", path, _ => Mask(root, path));
         foreach (var mount in plan.Mounts.Where(mount => mount.ReadOnlyLast))
-            Finish(root, mount.Destination);
+            mounts.Finish(mount);
 
         Mounts.PivotInto(tree);
-        Mounts.Change(tree, plan.ReadOnly ? MountAttributes.ReadOnly : 0, propagation: plan.Propagation);
+        Mounts.Change(tree, plan.ReadOnly ? MountAttributes.ReadOnly : 0);
+        Mounts.Change(tree, 0, propagation: plan.Propagation.Kind, recursive: plan.Propagation.Recursive);
     }
 
     /// <summary>The root file system as a mount of its own, over the directory that it comes from.</summary>
@@ -47,54 +49,16 @@ internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDe
         }
     }
 
-    private void Mount(RootDirectory root, int index)
+    private static void On(string field, string path, Action<string> act)
     {
-        var mount = plan.Mounts[index];
         try
         {
-            using var made = Make(mount, index);
-            var isDirectory = mount.Kind != MountKind.Bind || Files.Status(made).IsDirectory;
-            using var target = isDirectory ? root.MakeDirectories(mount.Destination) : root.MakeFile(mount.Destination);
-            SetFlags(made, mount);
-            Mounts.Attach(made, target);
-            if (mount.Flags.CopyUp)
-                TreeCopy.Copy(target, root.Open(mount.Destination, Files.ReadOnly | Files.Directory));
+            act(path);
         }
         catch (LinuxException e)
         {
-            throw new ContainerException($"mounts[{index}] ({mount.Destination}): {e.Message}", e);
+            throw new ContainerException($"{field}: {path}: {e.Message}", e);
         }
-    }
-
-    private FileDescriptor Make(MountPlan mount, int index) => mount.Kind switch
-    {
-        MountKind.Bind => Mounts.Clone(mount.Source!, mount.Flags.Recursive),
-        // In a cgroup namespace this is what mounting cgroup2 gives; and without one it shows no more than that.
-        MountKind.Cgroup => Mounts.Clone(cgroup, recursive: false),
-        MountKind.Proc => procs[index].Duplicate(),
-        _ => Mounts.Create(mount.Type!, mount.Source, mount.Flags.Data),
-    };
-
-    private static void SetFlags(FileDescriptor made, MountPlan mount)
-    {
-        var flags = mount.Flags;
-        var set = mount.ReadOnlyLast ? flags.Set & ~MountAttributes.ReadOnly : flags.Set;
-        if ((set | flags.Clear) != 0)
-            Mounts.Change(made, set, flags.Clear);
-        if ((flags.RecursiveSet | flags.RecursiveClear) != 0)
-            Mounts.Change(made, flags.RecursiveSet, flags.RecursiveClear, recursive: true);
-        var propagation = flags.Propagation == MountPropagation.Unchanged ? MountPropagation.Private : flags.Propagation;
-        Mounts.Change(made, 0, propagation: propagation, recursive: flags.RecursivePropagation);
-    }
-
-    private void MakeDevices(RootDirectory root)
-    {
-        foreach (var node in plan.Nodes)
-            root.MakeNode(node.Path, node.Mode, node.Major, node.Minor, node.UserId, node.GroupId);
-        foreach (var (path, target) in plan.Links)
-            root.MakeLink(path, target);
-        if (plan.Console)
-            root.MakeFile("/dev/console", 0x180 /* 0600 */).Dispose();
     }
 
     /// <summary>A part of the tree that can be read only; one that is missing needs no guard.</summary>
@@ -130,10 +94,4 @@ internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDe
         Errno.ENOENT or Errno.ENOTDIR => null,
         var errno => throw new LinuxException(errno, "open", path),
     };
-
-    private static void Finish(RootDirectory root, string path)
-    {
-        using var mount = root.Open(path, Files.PathOnly);
-        Mounts.Change(mount, MountAttributes.ReadOnly);
-    }
 }

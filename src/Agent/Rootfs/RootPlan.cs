@@ -24,7 +24,7 @@ internal sealed record RootPlan
 
     private static readonly (string, string)[] _defaultLinks =
     [
-        ("/dev/ptmx", "pts/ptmx"),
+        (Ptmx, "pts/ptmx"),
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),
         ("/dev/stdout", "/proc/self/fd/1"),
@@ -32,15 +32,27 @@ internal sealed record RootPlan
         ("/dev/core", "/proc/kcore"),
     ];
 
+    /// <summary>Always a link, whatever the root file system or the document has there.</summary>
+    public const string Ptmx = "/dev/ptmx";
+
     /// <summary>In the guest.</summary>
     public required string Path { get; init; }
 
     public required bool ReadOnly { get; init; }
 
-    public required MountPropagation Propagation { get; init; }
+    public required Propagation Propagation { get; init; }
 
     /// <summary>In the order of the document.</summary>
     public required IReadOnlyList<MountPlan> Mounts { get; init; }
+
+    /// <summary>Whether a mount of cgroups shows the container's own as the root, as its namespace does.</summary>
+    public required bool OwnCgroupOnly { get; init; }
+
+    /// <summary>Ids in the guest of the root user of the container's user namespace: the owner of what is made.</summary>
+    public required (uint User, uint Group) Owner { get; init; }
+
+    /// <summary>In a user namespace no node works on a file system of its own: they are bound from elsewhere.</summary>
+    public required bool BindNodes { get; init; }
 
     /// <summary>Empty where /dev is somebody else's, bound from outside.</summary>
     public required IReadOnlyList<NodePlan> Nodes { get; init; }
@@ -59,15 +71,18 @@ internal sealed record RootPlan
 
     public static RootPlan From(Spec spec, LinuxSpec linux, string path, IReadOnlyDictionary<int, string> sources)
     {
-        var mounts = (spec.Mounts ?? []).Select((mount, index) => MountPlan.From(mount, index, sources)).ToList();
-        var ownDevices = !mounts.Any(mount => mount.Kind == MountKind.Bind && mount.Destination.TrimEnd('/') == "/dev");
+        var mounts = (spec.Mounts ?? []).Select((mount, index) => MountPlan.From(mount, index, linux, sources)).ToList();
+        var ownDevices = !mounts.Any(mount => mount.Kind == MountKind.Bind && mount.Place == "/dev");
         return new RootPlan
         {
             Path = path,
             ReadOnly = spec.Root!.Readonly,
             Propagation = PropagationOf(linux.RootfsPropagation),
             Mounts = mounts,
-            Nodes = ownDevices ? [.. (linux.Devices ?? []).Select(Node).UnionBy(_defaultNodes, node => node.Path)] : [],
+            OwnCgroupOnly = linux.FindNamespace("cgroup") is not null,
+            Owner = (RootOf(linux.UidMappings), RootOf(linux.GidMappings)),
+            BindNodes = linux.FindNamespace("user") is not null,
+            Nodes = ownDevices ? [.. (linux.Devices ?? []).Select(Node).Where(node => node.Path != Ptmx).UnionBy(_defaultNodes, node => node.Path)] : [],
             Links = ownDevices ? _defaultLinks : [],
             Console = ownDevices && spec.Process!.Terminal,
             MaskedPaths = linux.MaskedPaths ?? [],
@@ -81,11 +96,11 @@ internal sealed record RootPlan
         (device.Type switch { "b" => BlockDevice, "p" => Fifo, _ => CharacterDevice }) | ((device.FileMode ?? ReadWriteForAll) & 0xfff),
         (uint)device.Major, (uint)device.Minor, device.Uid ?? 0, device.Gid ?? 0);
 
-    private static MountPropagation PropagationOf(string? name) => name switch
-    {
-        "shared" or "rshared" => MountPropagation.Shared,
-        "private" or "rprivate" => MountPropagation.Private,
-        "unbindable" or "runbindable" => MountPropagation.Unbindable,
-        _ => MountPropagation.Slave,
-    };
+    private static uint RootOf(IReadOnlyList<IdMapping>? mappings) =>
+        mappings?.FirstOrDefault(mapping => mapping is { ContainerId: 0, Size: > 0 })?.HostId ?? 0;
+
+    /// <summary>An r before the name means all that is mounted in the root, too.</summary>
+    private static Propagation PropagationOf(string? name) =>
+        name is { Length: > 0 } && MountFlags.Parse([name]).Propagation is [var propagation]
+            ? propagation : new Propagation(MountPropagation.Slave, Recursive: false);
 }

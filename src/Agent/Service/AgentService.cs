@@ -173,6 +173,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
                 MountSources = Overlays.Sources(overlay),
                 Stdio = streams.Stdio,
                 Sandbox = _namespaces,
+                Seccomp = request.Seccomp,
             });
             _namespaces ??= container.Namespaces.Duplicate();
             container.Cgroup.WatchMemoryEvents(() => _outOfMemory.Writer.TryWrite(request.Id));

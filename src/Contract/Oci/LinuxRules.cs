@@ -11,6 +11,20 @@ internal static class LinuxRules
         "SCMP_ACT_TRACE", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY",
     ];
 
+    private static readonly string[] SeccompArchitectures =
+    [
+        "SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPS",
+        "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32", "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32",
+        "SCMP_ARCH_PPC", "SCMP_ARCH_PPC64", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_S390", "SCMP_ARCH_S390X", "SCMP_ARCH_PARISC",
+        "SCMP_ARCH_PARISC64", "SCMP_ARCH_RISCV64", "SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K", "SCMP_ARCH_SH", "SCMP_ARCH_SHEB",
+    ];
+
+    private static readonly string[] SeccompFlags =
+    [
+        "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+    ];
+
     private static readonly string[] SeccompOperators =
     [
         "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
@@ -86,11 +100,16 @@ internal static class LinuxRules
     private static void CheckSeccomp(Seccomp seccomp, string path)
     {
         OneOf(seccomp.DefaultAction, $"{path}.defaultAction", SeccompActions);
+        CheckErrno(seccomp.DefaultAction, seccomp.DefaultErrnoRet, $"{path}.defaultErrnoRet");
+        Each(seccomp.Architectures, $"{path}.architectures", static (name, at) => OneOf(name, at, SeccompArchitectures));
+        Each(seccomp.Flags, $"{path}.flags", static (name, at) => OneOf(name, at, SeccompFlags));
         Each(seccomp.Syscalls, $"{path}.syscalls", static (rule, at) =>
         {
             if (rule.Names is not { Count: > 0 })
                 throw new OciException($"{at}.names", "must not be empty");
+            Each(rule.Names, $"{at}.names", NotEmpty);
             OneOf(rule.Action, $"{at}.action", SeccompActions);
+            CheckErrno(rule.Action, rule.ErrnoRet, $"{at}.errnoRet");
             Each(rule.Args, $"{at}.args", static (argument, at) =>
             {
                 if (argument.Index > 5)
@@ -98,5 +117,13 @@ internal static class LinuxRules
                 OneOf(argument.Op, $"{at}.op", SeccompOperators);
             });
         });
+    }
+
+    private static void CheckErrno(string action, uint? errno, string path)
+    {
+        if (errno is not null && action is not ("SCMP_ACT_ERRNO" or "SCMP_ACT_TRACE"))
+            throw new OciException(path, $"{action} returns no error number");
+        if (errno > ushort.MaxValue)
+            throw new OciException(path, $"{errno} must be at most {ushort.MaxValue}");
     }
 }

@@ -38,6 +38,9 @@ static void tell(const struct katalike_plan *plan, uint64_t step, int error, int
 
 static int64_t call(const struct katalike_plan *plan, const struct katalike_step *step)
 {
+    if (step->number < 0)
+        return 0;
+
     uint64_t a[6];
     for (int i = 0; i < 6; i++)
         a[i] = step->references & (1u << i) ? (uint64_t)plan->steps[step->arguments[i]].result : step->arguments[i];

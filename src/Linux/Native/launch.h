@@ -12,7 +12,7 @@
 
 /* One system call of the child. */
 struct katalike_step {
-    int64_t number;
+    int64_t number;        /* negative: no call; the result is 0 */
     uint64_t arguments[6];
     uint32_t flags;
     uint32_t references; /* bit i: arguments[i] is the index of an earlier step; its result is meant */

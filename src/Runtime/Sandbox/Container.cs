@@ -118,11 +118,17 @@ internal sealed class Container
             Id = Id,
             Config = ByteString.CopyFrom(bundle.Config),
             Overlay = plan.Overlay,
+            Seccomp = Seccomp(bundle),
+            Bundle = bundle.Directory,
             Streams = Init.OpenStreams(),
         };
         var answer = await _sandbox.CallAsync((agent, stop) => agent.CreateContainerAsync(request, stop), cancel);
         Init.Begin(answer.Pid);
     }
+
+    private static Contract.Agent.SeccompProgram? Seccomp(Bundle bundle) =>
+        bundle.Spec.Linux?.Seccomp is { } profile && SeccompProgram.Compile(profile) is var (code, flags)
+            ? new Contract.Agent.SeccompProgram { Code = UnsafeByteOperations.UnsafeWrap(code), Flags = flags } : null;
 
     /// <exception cref="TtrpcException">FailedPrecondition: the status does not allow the action.</exception>
     internal void Require(ContainerAction action) => Lifecycle.After(Status, action, Id);

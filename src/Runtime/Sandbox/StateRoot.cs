@@ -28,6 +28,9 @@ internal sealed class StateRoot(string path)
     {
         try
         {
+            // The mode is that of the last directory only.
+            if (System.IO.Path.GetDirectoryName(directory) is { } parent && !Directory.Exists(parent))
+                Make(parent);
             Directory.CreateDirectory(directory, OwnerOnly);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

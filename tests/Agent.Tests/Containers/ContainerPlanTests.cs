@@ -31,7 +31,7 @@ public class ContainerPlanTests
         Assert.Equal("box", plan.CgroupPath);
         Assert.True(plan.Root.ReadOnly);
         Assert.True(plan.Root.Console);
-        Assert.Equal(MountPropagation.Slave, plan.Root.Propagation);
+        Assert.Equal(new Propagation(MountPropagation.Slave, Recursive: false), plan.Root.Propagation);
         Assert.Equal(
             [("/proc", MountKind.Proc), ("/dev", MountKind.FileSystem), ("/dev/pts", MountKind.FileSystem), ("/dev/shm", MountKind.FileSystem),
              ("/dev/mqueue", MountKind.FileSystem), ("/sys", MountKind.FileSystem), ("/sys/fs/cgroup", MountKind.Cgroup)],
@@ -59,7 +59,7 @@ public class ContainerPlanTests
     [Fact]
     public void WhatIsNotSupportedIsRefused()
     {
-        Refuses("linux.seccomp is not supported", spec => spec with { Linux = spec.Linux! with { Seccomp = new Seccomp { DefaultAction = "SCMP_ACT_ALLOW" } } });
+        Refuses("linux.seccomp: the host has not compiled it", spec => spec with { Linux = spec.Linux! with { Seccomp = new Seccomp { DefaultAction = "SCMP_ACT_ALLOW" } } });
         Refuses("linux.namespaces: a user namespace is not supported", spec => spec with
         {
             Linux = spec.Linux! with { Namespaces = [.. spec.Linux.Namespaces!, new Namespace { Type = "user" }] },
@@ -73,9 +73,9 @@ public class ContainerPlanTests
         {
             Mounts = [new Mount { Destination = "/a", Type = "bind", Source = "/b" }],
         });
-        Refuses("mounts[0] (/a): option idmap is not supported", spec => spec with
+        Refuses("mounts[0] (/a): option mode is not one of a bind mount", spec => spec with
         {
-            Mounts = [new Mount { Destination = "/a", Source = "/b", Options = ["bind", "idmap"] }],
+            Mounts = [new Mount { Destination = "/a", Source = "/b", Options = ["bind", "mode=7"] }],
         });
         Refuses("linux.sysctl: net/../x is not the name of a kernel parameter", spec => spec with
         {

@@ -270,7 +270,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
 
         var looping = spec with { Mounts = [.. spec.Mounts!.Take(1), new Mount { Destination = "/loop/x", Type = "tmpfs" }] };
         var error = Assert.Throws<ContainerException>(() => fixture.Run(looping, rootfs));
-        Assert.Equal("mounts[1] (/loop/x): open /loop/x: too many levels of symbolic links", error.Message);
+        Assert.Equal("error mounting \"\" to rootfs at \"/loop/x\": open /loop/x: too many levels of symbolic links", error.Message);
     }
 
     [SkippableFact]
@@ -309,12 +309,28 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
     }
 
     [SkippableTheory]
-    [InlineData("nonsense", "exec: \"nonsense\": executable file not found in $PATH")]
-    [InlineData("/nonsense", "exec: \"/nonsense\": stat /nonsense: no such file or directory")]
-    [InlineData("/etc/passwd", "exec: \"/etc/passwd\": permission denied")]
-    [InlineData("/etc", "exec: \"/etc\": permission denied")]
-    [InlineData("/bin/garbage", "exec /bin/garbage: exec format error")]
-    [InlineData("/bin/orphan", "exec /bin/orphan: no such file or directory")]
+    [InlineData("nonsense", "unable to start container process: exec: \"nonsense\": executable file not found in $PATH")]
+    [InlineData("/nonsense", "unable to start container process: exec: \"/nonsense\": stat /nonsense: no such file or directory")]
+    [InlineData("/etc/passwd", "unable to start container process: exec: \"/etc/passwd\": permission denied")]
+    [InlineData("/etc", "unable to start container process: exec: \"/etc\": permission denied")]
+    [InlineData("/bin/secret", "unable to start container process: exec: \"/bin/secret\": permission denied")]
+    public void ProgramThatIsNotThereIsNamedAtCreate(string program, string message)
+    {
+        NeedsHost();
+        var rootfs = fixture.MakeRootfs(root =>
+        {
+            File.WriteAllText($"{root}/bin/secret", "");
+            File.SetUnixFileMode($"{root}/bin/secret", (UnixFileMode)0x1c0);
+        });
+        var before = Directory.GetDirectories(fixture.Cgroup);
+        var spec = With("", process => process with { Args = [program], User = new User { Uid = 1000 }, Capabilities = null });
+        Assert.Equal(message, Assert.Throws<ContainerException>(() => fixture.Run(spec, rootfs)).Message);
+        Assert.Equal(before, Directory.GetDirectories(fixture.Cgroup));
+    }
+
+    [SkippableTheory]
+    [InlineData("/bin/garbage", "unable to start container process: exec /bin/garbage: exec format error")]
+    [InlineData("/bin/orphan", "unable to start container process: exec /bin/orphan: no such file or directory")]
     public void ProgramThatCannotBeExecutedIsNamedAtStart(string program, string message)
     {
         NeedsHost();
@@ -341,9 +357,9 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         var mounts = File.ReadAllText("/proc/self/mountinfo");
         var spec = ContainerFixture.SpecOf("true");
         var unknown = spec with { Mounts = [.. spec.Mounts!, new Mount { Destination = "/x", Type = "nonsensefs" }] };
-        Assert.Equal("mounts[7] (/x): mount nonsensefs: no such device", Assert.Throws<ContainerException>(() => fixture.Run(unknown)).Message);
+        Assert.Equal("error mounting \"\" to rootfs at \"/x\": mount nonsensefs: no such device", Assert.Throws<ContainerException>(() => fixture.Run(unknown)).Message);
         Assert.Equal(
-            "chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory",
+            "unable to start container process: chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory",
             Assert.Throws<ContainerException>(() => fixture.Run(With("true", process => process with { Cwd = "/etc/passwd" }))).Message);
         Assert.Equal(
             "root.path: open /nowhere: no such file or directory",
@@ -360,7 +376,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         ulong[] program = [0x20, 0x15 | 1UL << 24 | 83UL << 32, 0x06 | 0x00050001UL << 32, 0x06 | 0x7fff0000UL << 32];
         var request = fixture.Request(ContainerFixture.SpecOf("mkdir /tmp/x 2>&1; grep ^Seccomp: /proc/self/status")) with
         {
-            SeccompProgram = [.. program.SelectMany(BitConverter.GetBytes)],
+            Seccomp = new Contract.Agent.SeccompProgram { Code = Google.Protobuf.ByteString.CopyFrom([.. program.SelectMany(BitConverter.GetBytes)]) },
         };
         var output = fixture.Run(request with { Rootfs = fixture.MakeRootfs(root => File.CreateSymbolicLink($"{root}/bin/mkdir", "busybox")) }).Output;
         Assert.Equal("mkdir: can't create directory '/tmp/x': Operation not permitted\nSeccomp:\t2\n", output);

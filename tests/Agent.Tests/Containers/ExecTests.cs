@@ -83,9 +83,9 @@ public sealed class ExecTests : IClassFixture<ContainerFixture>, IDisposable
     {
         var container = Running();
         var error = Assert.Throws<ContainerException>(() => container.Exec(ProcessOf("") with { Args = ["nonsense"] }, new Stdio()));
-        Assert.Equal("exec: \"nonsense\": executable file not found in $PATH", error.Message);
+        Assert.Equal("unable to start container process: exec: \"nonsense\": executable file not found in $PATH", error.Message);
         error = Assert.Throws<ContainerException>(() => container.Exec(ProcessOf("") with { Cwd = "/nowhere" }, new Stdio()));
-        Assert.Equal("chdir to cwd (\"/nowhere\") set in config.json failed: no such file or directory", error.Message);
+        Assert.Equal("unable to start container process: chdir to cwd (\"/nowhere\") set in config.json failed: no such file or directory", error.Message);
     }
 
     [SkippableFact]

@@ -74,6 +74,14 @@ public sealed class SpecParseTests
         "$.linux.seccomp.syscalls[0].names: must not be empty")]
     [InlineData("linux/seccomp", "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"]}]}",
         "$.linux.seccomp.syscalls[0].action: is missing")]
+    [InlineData("linux/seccomp", "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultErrnoRet\":1}",
+        "$.linux.seccomp.defaultErrnoRet: SCMP_ACT_ALLOW returns no error number")]
+    [InlineData("linux/seccomp", "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":65536}",
+        "$.linux.seccomp.defaultErrnoRet: 65536 must be at most 65535")]
+    [InlineData("linux/seccomp", "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"x86\"]}",
+        "$.linux.seccomp.architectures[0]: unknown value x86")]
+    [InlineData("linux/seccomp", "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"LOG\"]}",
+        "$.linux.seccomp.flags[0]: unknown value LOG")]
     public void ErrorNamesThePath(string where, string? value, string message) =>
         Assert.Equal(message, Assert.Throws<OciException>(() => Spec.Parse(With(where, value))).Message);
 

@@ -1,23 +1,20 @@
-using KataLike.Agent.Containers;
-using KataLike.Agent.Rootfs;
-using KataLike.Linux;
 using static KataLike.Linux.MountAttributes;
 
-namespace KataLike.Agent.Tests.Rootfs;
+namespace KataLike.Linux.Tests;
 
 public class MountFlagsTests
 {
-    private static MountFlags Parse(params string[] options) => MountFlags.Parse(options, "mounts[0] (/x)");
+    private static MountFlags Parse(params string[] options) => MountFlags.Parse(options);
 
     [Fact]
     public void OptionsAreSorted()
     {
         var flags = Parse("rbind", "ro", "nosuid", "nodev", "noexec", "noatime", "rslave", "rro");
-        Assert.True(flags.Bind && flags.Recursive && flags.RecursivePropagation);
+        Assert.True(flags.Bind && flags.Recursive);
         Assert.Equal(ReadOnly | NoSetUserId | NoDevices | NoExecution | NoAccessTime, flags.Set);
         Assert.Equal(AccessTime, flags.Clear);
         Assert.Equal(ReadOnly, flags.RecursiveSet);
-        Assert.Equal(MountPropagation.Slave, flags.Propagation);
+        Assert.Equal([new Propagation(MountPropagation.Slave, Recursive: true)], flags.Propagation);
         Assert.Empty(flags.Data);
     }
 
@@ -35,18 +32,14 @@ public class MountFlagsTests
         Assert.Equal((None, ReadOnly), (Parse("ro", "rw").Set, Parse("ro", "rw").Clear));
         Assert.Equal((ReadOnly, None), (Parse("rw", "ro").Set, Parse("rw", "ro").Clear));
         Assert.Equal((None, AccessTime), (Parse("noatime", "relatime").Set, Parse("noatime", "relatime").Clear));
-        Assert.Equal(MountPropagation.Private, Parse("shared", "rprivate").Propagation);
+        Assert.Equal([new(MountPropagation.Slave, false), new(MountPropagation.Shared, true)], Parse("slave", "rshared").Propagation);
     }
 
     [Fact]
-    public void WhatCannotBeDoneIsRefused() => Assert.Equal(
-        "mounts[0] (/x): option remount is not supported", Assert.Throws<ContainerException>(() => Parse("bind", "remount")).Message);
-
-    [Theory]
-    [InlineData("root:x:0:0:root:/root:/bin/sh\nu:x:5:5::/home/u:", 5u, "/home/u")]
-    [InlineData("u:x:5:5::/first:\nv:x:5:5::/second:", 5u, "/first")]
-    [InlineData("u:x:5:5:::", 5u, "/")]
-    [InlineData("garbage\n::::\nu:x:-1:5::/x:", 5u, "/")]
-    [InlineData("", 0u, "/")]
-    public void HomeIsThatOfTheUser(string content, uint user, string home) => Assert.Equal(home, PasswordFile.Home(content, user));
+    public void WhatIsNoAttributeIsToldApart()
+    {
+        var flags = Parse("bind", "remount", "ridmap", "tmpcopyup", "acl", "silent");
+        Assert.True(flags is { Bind: true, Recursive: false, Remount: true, MapIds: true, MapIdsRecursively: true, CopyUp: true, Data.Count: 0 });
+        Assert.False(Parse("idmap").MapIdsRecursively);
+    }
 }
