@@ -46,6 +46,32 @@ internal sealed class Cgroup : IDisposable
         }
     }
 
+    /// <summary>Lets a user divide it and move its processes (cgroups(7), "Cgroups delegation"), but not lift its limits.</summary>
+    public void Delegate(uint user)
+    {
+        _ = ProcessAttributes.TryGive(Directory, user);
+        foreach (var name in Lines("/sys/kernel/cgroup/delegate"))
+        {
+            try
+            {
+                using var file = Files.Open(name, Files.PathOnly, Directory);
+                _ = ProcessAttributes.TryGive(file, user);
+            }
+            catch (LinuxException e) when (e.Errno == Errno.ENOENT)
+            {
+                // Of a controller that the guest does not have.
+            }
+        }
+    }
+
+    /// <summary>The cgroup in it that holds a process; null: none does.</summary>
+    public FileDescriptor? DirectoryOf(int pid)
+    {
+        var line = pid.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        return Descendants(Path).FirstOrDefault(directory => Lines($"{directory}/cgroup.procs").Contains(line)) is { } found
+            ? Files.Open(found, Files.ReadOnly | Files.Directory) : null;
+    }
+
     /// <summary>From here on only these devices can be used.</summary>
     public void LimitDevices(IEnumerable<DeviceRule> rules)
     {
