@@ -115,10 +115,14 @@ internal sealed class Containers(CgroupRoot cgroups)
         private static Namespaces Entered(SandboxNamespaces namespaces) =>
             SetUp | Namespaces.Cgroup | (namespaces.Owners is null ? 0 : Namespaces.User) | Namespaces.Time;
 
-        /// <summary>proc shows the pid namespace of its maker; and what is to belong to a user namespace is made in it.</summary>
+        /// <summary>
+        /// proc shows the pid namespace of its maker, and what is to belong to a user namespace is made in it. sysfs and
+        /// mqueue belong to the owner of the network and of ipc, where the child may have no right.
+        /// </summary>
         private Dictionary<int, Step> FileSystems(LaunchPlan launch) =>
             plan.Root.Mounts.Select((mount, index) => (Mount: mount, Index: index))
-                .Where(entry => entry.Mount.Kind == MountKind.Proc || (_owners is not null && entry.Mount.Kind == MountKind.FileSystem))
+                .Where(entry => entry.Mount.Kind == MountKind.Proc
+                    || (_owners is not null && entry.Mount is { Kind: MountKind.FileSystem, Type: not ("sysfs" or "mqueue") }))
                 .ToDictionary(entry => entry.Index, entry => entry.Mount.Kind == MountKind.Proc
                     ? launch.MakeFileSystem("proc", "proc", entry.Mount.Flags.Data, entry.Mount.Flags.Set)
                     : launch.MakeFileSystem(entry.Mount.Type!, entry.Mount.Source, entry.Mount.Flags.Data, 0));

@@ -31,10 +31,8 @@ internal sealed class HookRunner(Entrance entrance, HookPlan plan, Func<int, Tas
     public static ProcessPlan Privileged { get; } = new()
     {
         Arguments = [], Environment = [], WorkingDirectory = "/", UserId = 0, GroupId = 0, AdditionalGroups = [], Umask = 0x12,
-        Capabilities = new CapabilitySets(ulong.MaxValue, AllKnown, 0, AllKnown, 0), Limits = [], NoNewPrivileges = false,
+        Capabilities = null, Limits = [], NoNewPrivileges = false,
     };
-
-    private static ulong AllKnown => ulong.MaxValue >> (63 - CapabilityNames.Last);
 
     /// <param name="kind">As config.json names it.</param>
     /// <param name="first">The container's first process.</param>

@@ -31,7 +31,8 @@ internal sealed record ProcessPlan
 
     public required int Umask { get; init; }
 
-    public required CapabilitySets Capabilities { get; init; }
+    /// <summary>Null: all that the agent has.</summary>
+    public required CapabilitySets? Capabilities { get; init; }
 
     public required IReadOnlyList<ResourceLimit> Limits { get; init; }
 

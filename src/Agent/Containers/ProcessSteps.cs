@@ -34,9 +34,11 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal,
         var (seccomp, early) = (confinement.Seccomp, !process.NoNewPrivileges);
         if (seccomp is not null && early)
             plan.Filter(seccomp.Code.Span, seccomp.Flags);
-        plan.LimitBoundingSet(process.Capabilities.Bounding, CapabilityNames.Last);
+        if (process.Capabilities is { } limits)
+            plan.LimitBoundingSet(limits.Bounding, CapabilityNames.Last);
         plan.BecomeUser(process.UserId, process.GroupId, process.AdditionalGroups);
-        plan.SetCapabilities(process.Capabilities);
+        if (process.Capabilities is { } sets)
+            plan.SetCapabilities(sets);
         if (process.NoNewPrivileges)
             plan.ForbidNewPrivileges();
         // A filter that is loaded by now could forbid the question.

@@ -39,7 +39,7 @@ public class ContainerPlanTests
         Assert.Equal(
             ["/usr/local/sbin/sh", "/usr/local/bin/sh", "/usr/sbin/sh", "/usr/bin/sh", "/sbin/sh", "/bin/sh"], plan.Process.Candidates);
         const ulong kept = 1UL << 29 | 1UL << 5 | 1UL << 10;
-        Assert.Equal(new CapabilitySets(kept, kept, 0, kept, kept), plan.Process.Capabilities);
+        Assert.Equal(new CapabilitySets(kept, kept, 0, kept, kept), plan.Process.Capabilities!.Value);
         Assert.Equal([new ResourceLimit(7, 1024, 1024)], plan.Process.Limits);
         Assert.Equal(18, plan.Process.Umask);
         Assert.True(plan.Process.NoNewPrivileges);
