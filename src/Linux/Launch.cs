@@ -11,6 +11,7 @@ internal static unsafe partial class Libc
     internal const int KATALIKE_ABSENT = 2;
     internal const int KATALIKE_REPORT = 4;
     internal const int KATALIKE_GATE = 8;
+    internal const int KATALIKE_CLONE = 16;
 
     internal struct clone_args
     {
@@ -60,34 +61,41 @@ public sealed class LaunchedProcess : IDisposable
     private readonly FileDescriptor _status;
     private readonly List<(string Call, string? Operand)> _names;
     private readonly int _firstStep;
-    private readonly HashSet<int> _reported = [];
+    private readonly Dictionary<uint, long> _results = [];
 
     internal LaunchedProcess(int pid, FileDescriptor pidFd, FileDescriptor status, List<(string, string?)> names, int firstStep)
     {
         (Pid, PidFd, _status, _names, _firstStep) = (pid, pidFd, status, names, firstStep);
     }
 
-    public int Pid { get; }
+    public int Pid { get; private set; }
 
     /// <summary>Owned by this object's user: <see cref="Dispose"/> leaves it open.</summary>
-    public FileDescriptor PidFd { get; }
+    public FileDescriptor PidFd { get; private set; }
 
     /// <summary>Blocks until the child has done a step that reports, and gives the call's result.</summary>
     /// <exception cref="LinuxException">A step failed; ECHILD: the child ended before it came so far.</exception>
     public long WaitFor(Step step)
     {
-        while (Next() is { } message)
+        while (!_results.ContainsKey((uint)step.Index))
         {
-            if (message.step == step.Index)
-            {
-                return message.result;
-            }
+            if (Next() is null)
+                throw new LinuxException(Errno.ECHILD, "launch", "the process ended during its set-up");
         }
-        throw new LinuxException(Errno.ECHILD, "launch", "the process ended during its set-up");
+        return _results[(uint)step.Index];
+    }
+
+    /// <summary>From here on this is the process that <see cref="LaunchPlan.CloneAgain"/> has made.</summary>
+    public void Follow(Step clone)
+    {
+        var pid = (int)WaitFor(clone);
+        var pidFd = Processes.TryOpen(pid) ?? throw new LinuxException(Errno.ECHILD, "launch", "the process ended during its set-up");
+        PidFd.Dispose();
+        (Pid, PidFd) = (pid, pidFd);
     }
 
     /// <summary>Whether a step has reported success so far: of those before the one that was last waited for.</summary>
-    public bool HasReported(Step step) => _reported.Contains(step.Index);
+    public bool HasReported(Step step) => _results.ContainsKey((uint)step.Index);
 
     /// <summary>Blocks until execve has succeeded or the child was killed, which only its exit status tells apart.</summary>
     /// <exception cref="LinuxException">A step or execve failed.</exception>
@@ -113,7 +121,7 @@ public sealed class LaunchedProcess : IDisposable
             var (call, operand) = message.step < _names.Count ? _names[(int)message.step] : ("close_range", null);
             throw new LinuxException((Errno)message.error, call, operand);
         }
-        _reported.Add((int)message.step);
+        _results[message.step] = message.result;
         return message;
     }
 

@@ -3,6 +3,7 @@ namespace KataLike.Linux;
 internal static unsafe partial class Libc
 {
     internal const int SYS_fchown = 93, SYS_setgroups = 116, SYS_setresuid = 117, SYS_setresgid = 119, SYS_capset = 126;
+    internal const int SYS_personality = 135;
     internal const int SYS_keyctl = 250, SYS_prlimit64 = 302, SYS_seccomp = 317;
 
     internal const int PR_SET_KEEPCAPS = 8, PR_CAPBSET_DROP = 24;
@@ -27,17 +28,23 @@ public sealed unsafe partial class LaunchPlan
     /// <summary>Keeps processes of the joined namespaces from tracing the child before it has dropped what it holds.</summary>
     public void ForbidTracing() => Prctl("PR_SET_DUMPABLE", 0, Libc.PR_SET_DUMPABLE, 0);
 
+    /// <summary>Becomes the root user of the child's user namespace, which has an id for it by now.</summary>
+    public void BecomeRoot()
+    {
+        Add("setresgid", "0", Libc.SYS_setresgid, 0, 0, 0, 0);
+        Add("setresuid", "0", Libc.SYS_setresuid, 0, 0, 0, 0);
+    }
+
+    /// <param name="persona">PER_LINUX or PER_LINUX32 (personality(2)).</param>
+    public void SetPersonality(uint persona) => Add("personality", null, Libc.SYS_personality, 0, persona);
+
     /// <summary>A session keyring of its own (keyrings(7)); nothing happens where the kernel has none.</summary>
     public void NewSessionKeyring(string name) => Add(
         "keyctl", name, Libc.SYS_keyctl, Libc.KATALIKE_OPTIONAL, Libc.KEYCTL_JOIN_SESSION_KEYRING, Text(name));
 
-    /// <param name="resource">As RLIMIT_NOFILE, by number.</param>
+    /// <param name="resource">As RLIMIT_NOFILE, by number. In a user namespace none can be raised: see <see cref="ProcessAttributes"/>.</param>
     public void Limit(int resource, ulong soft, ulong hard) => Add(
         "prlimit", $"resource {resource}", Libc.SYS_prlimit64, 0, 0, resource, Allocate<ulong>([soft, hard]), 0);
-
-    /// <summary>Gives an open file (by its number in the child) to the user. Some kinds have no owner: no failure.</summary>
-    public void GiveOwnership(int number, uint uid) => Add(
-        "fchown", null, Libc.SYS_fchown, Libc.KATALIKE_OPTIONAL, number, uid, uint.MaxValue);
 
     public void LimitBoundingSet(ulong kept, int lastCapability)
     {

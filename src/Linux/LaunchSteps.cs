@@ -8,12 +8,16 @@ internal static unsafe partial class Libc
     internal const int SYS_execve = 59;
     internal const int SYS_fcntl = 72;
     internal const int SYS_chdir = 80;
+    internal const int SYS_fchdir = 81;
     internal const int SYS_umask = 95;
     internal const int SYS_setsid = 112;
     internal const int SYS_prctl = 157;
+    internal const int SYS_chroot = 161;
     internal const int SYS_unshare = 272;
     internal const int SYS_dup3 = 292;
     internal const int SYS_setns = 308;
+    internal const int SYS_clone3 = 435;
+    internal const int CLONE_PARENT = 0x8000;
     internal const int SYS_close_range = 436;
     internal const int SYS_faccessat2 = 439;
 
@@ -79,6 +83,13 @@ public sealed unsafe partial class LaunchPlan
 
     public void ChangeDirectory(string path) => Add("chdir", path, Libc.SYS_chdir, 0, Text(path));
 
+    /// <summary>Makes a directory the child's root and working directory. It must stay open until the launch.</summary>
+    public void ChangeRoot(FileDescriptor directory)
+    {
+        Add("fchdir", "the root", Libc.SYS_fchdir, 0, Keep(directory));
+        Add("chroot", "the root", Libc.SYS_chroot, 0, Text("."));
+    }
+
     public void SetUmask(int mask) => Add("umask", null, Libc.SYS_umask, 0, mask);
 
     /// <summary>
@@ -104,6 +115,21 @@ public sealed unsafe partial class LaunchPlan
     public Step ProbeExecutable(string path) => Add(
         "faccessat2", path, Libc.SYS_faccessat2, Libc.KATALIKE_OPTIONAL | Libc.KATALIKE_REPORT,
         Libc.AT_FDCWD, Text(path), Libc.X_OK, Libc.AT_EACCESS);
+
+    /// <summary>
+    /// Makes namespaces with a second clone3, whose child goes on with the plan, as a child of the caller; the first
+    /// one ends. So they belong to the user namespace that steps before this one have joined, and the child is in a
+    /// pid namespace that was joined so. See <see cref="LaunchedProcess.Follow"/>.
+    /// </summary>
+    /// <param name="cgroup">A cgroup v2 directory that the child is born in; open until the launch.</param>
+    public Step CloneAgain(Namespaces kinds, FileDescriptor cgroup)
+    {
+        var clone = new Libc.clone_args
+        {
+            flags = (uint)kinds | Libc.CLONE_PARENT | Libc.CLONE_INTO_CGROUP, cgroup = (ulong)Keep(cgroup),
+        };
+        return Add("clone3", null, Libc.SYS_clone3, Libc.KATALIKE_CLONE, Allocate<Libc.clone_args>([clone]), sizeof(Libc.clone_args));
+    }
 
     /// <summary>
     /// Executes the first of the candidates that can be: one that is missing or not executable is passed over, the

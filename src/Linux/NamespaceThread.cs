@@ -2,6 +2,11 @@ using System.Runtime.ExceptionServices;
 
 namespace KataLike.Linux;
 
+internal static unsafe partial class Libc
+{
+    internal const int SYS_setfsuid = 122, SYS_setfsgid = 123, PR_SET_SECUREBITS = 28, SECBIT_NO_SETUID_FIXUP = 4;
+}
+
 /// <summary>Runs managed code in the namespaces of another process.</summary>
 /// <remarks>
 /// All namespaces but user and pid can be joined by one thread of a process with many. The thread is used once and
@@ -9,8 +14,9 @@ namespace KataLike.Linux;
 /// </remarks>
 public static unsafe class NamespaceThread
 {
+    /// <param name="owner">Of the files that the work makes: in file systems of a user namespace nobody else can.</param>
     /// <exception cref="LinuxException">setns failed, or what the work threw.</exception>
-    public static void Run(FileDescriptor pidFd, Namespaces kinds, Action work)
+    public static void Run(FileDescriptor pidFd, Namespaces kinds, (uint User, uint Group) owner, Action work)
     {
         ExceptionDispatchInfo? failure = null;
         var thread = new Thread(() =>
@@ -21,6 +27,8 @@ public static unsafe class NamespaceThread
                 Libc.Check(Libc.unshare(Libc.CLONE_FS), "unshare", "the file system context");
                 Libc.Check(Libc.setns(pidFd.Number, (int)kinds), "setns", kinds.ToString());
                 _ = Libc.syscall(Libc.SYS_umask, 0);
+                if (owner != default)
+                    OwnFiles(owner.User, owner.Group);
                 work();
             }
             catch (Exception e)
@@ -32,6 +40,15 @@ public static unsafe class NamespaceThread
         thread.Start();
         thread.Join();
         failure?.Throw();
+    }
+
+    /// <summary>The capabilities over files stay.</summary>
+    private static void OwnFiles(uint user, uint group)
+    {
+        Libc.Check(Libc.syscall(Libc.SYS_prctl, Libc.PR_SET_SECUREBITS, Libc.SECBIT_NO_SETUID_FIXUP), "prctl", "PR_SET_SECUREBITS");
+        // These two never fail; they answer what was.
+        _ = Libc.syscall(Libc.SYS_setfsgid, (nint)group);
+        _ = Libc.syscall(Libc.SYS_setfsuid, (nint)user);
     }
 
     /// <summary>Sets the host name of the calling thread's uts namespace.</summary>

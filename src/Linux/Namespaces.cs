@@ -12,6 +12,7 @@ internal static unsafe partial class Libc
     internal const int CLONE_NEWPID = 0x20000000;
     internal const int CLONE_NEWNET = 0x40000000;
     internal const int CLONE_FS = 0x200;
+    internal const int CLONE_NEWTIME = 0x80;
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int unshare(int flags);
@@ -38,6 +39,7 @@ public enum Namespaces
     User = Libc.CLONE_NEWUSER,
     Pid = Libc.CLONE_NEWPID,
     Network = Libc.CLONE_NEWNET,
+    Time = Libc.CLONE_NEWTIME,
 }
 
 /// <summary>Descriptors of namespaces, for setns.</summary>
@@ -61,6 +63,8 @@ public static class NamespaceFiles
         Namespaces.User => "user",
         Namespaces.Pid => "pid",
         Namespaces.Network => "net",
+        // A process's own changes with execve only; this is the one that it has made or joined.
+        Namespaces.Time => "time_for_children",
         _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "one kind of namespace is wanted"),
     };
 }

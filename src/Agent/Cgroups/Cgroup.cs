@@ -38,6 +38,11 @@ internal sealed class Cgroup : IDisposable
             catch (LinuxException e) when (e.Errno == Errno.ENOENT && setting.Optional)
             {
             }
+            catch (LinuxException e) when (setting.IsUnified && e.Errno is Errno.ENOENT or Errno.EPERM or Errno.EACCES && !HasControllerOf(setting.File))
+            {
+                // runc's words, which Podman and tests of others match.
+                throw new ContainerException($"unified resource \"{setting.File}\" can't be set: controller \"{ControllerOf(setting.File)}\" not available", e);
+            }
             catch (LinuxException e)
             {
                 var reason = e.Errno == Errno.ENOENT ? "the guest's kernel has no such limit" : e.Errno.Text();
@@ -46,13 +51,51 @@ internal sealed class Cgroup : IDisposable
         }
     }
 
+    /// <summary>Lets a user divide it and move its processes (cgroups(7), "Cgroups delegation"), but not lift its limits.</summary>
+    public void Delegate(uint user)
+    {
+        _ = ProcessAttributes.TryGive(Directory, user);
+        foreach (var name in Lines("/sys/kernel/cgroup/delegate"))
+        {
+            try
+            {
+                using var file = Files.Open(name, Files.PathOnly, Directory);
+                _ = ProcessAttributes.TryGive(file, user);
+            }
+            catch (LinuxException e) when (e.Errno == Errno.ENOENT)
+            {
+                // Of a controller that the guest does not have.
+            }
+        }
+    }
+
+    /// <summary>The cgroup in it that holds a process; null: none does.</summary>
+    public FileDescriptor? DirectoryOf(int pid)
+    {
+        var line = pid.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        return Descendants(Path).FirstOrDefault(directory => Lines($"{directory}/cgroup.procs").Contains(line)) is { } found
+            ? Files.Open(found, Files.ReadOnly | Files.Directory) : null;
+    }
+
+    private static string ControllerOf(string file) => file.Split('.')[0];
+
+    private bool HasControllerOf(string file) => ControllerOf(file) == "cgroup"
+        || KernelFiles.Read("cgroup.controllers", Directory).Split([' ', '\n']).Contains(ControllerOf(file));
+
     /// <summary>From here on only these devices can be used.</summary>
     public void LimitDevices(IEnumerable<DeviceRule> rules)
     {
-        var program = Bpf.LoadDeviceProgram(DeviceProgram.Compile(rules));
-        Bpf.Attach(Directory, program, replaced: _deviceProgram);
-        _deviceProgram?.Dispose();
-        _deviceProgram = program;
+        try
+        {
+            var program = Bpf.LoadDeviceProgram(DeviceProgram.Compile(rules));
+            Bpf.Attach(Directory, program, replaced: _deviceProgram);
+            _deviceProgram?.Dispose();
+            _deviceProgram = program;
+        }
+        catch (LinuxException e) when (e.Errno == Errno.E2BIG)
+        {
+            throw new ContainerException("linux.resources.devices: too many rules for the kernel", e);
+        }
     }
 
     /// <summary>All processes in it and below it.</summary>

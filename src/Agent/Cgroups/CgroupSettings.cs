@@ -6,7 +6,8 @@ namespace KataLike.Agent.Cgroups;
 
 /// <summary>A value for a file of cgroup v2.</summary>
 /// <param name="Optional">Where the file is missing there is nothing to limit.</param>
-internal readonly record struct CgroupSetting(string File, string Value, bool Optional = false);
+/// <param name="IsUnified">Named by the document itself.</param>
+internal readonly record struct CgroupSetting(string File, string Value, bool Optional = false, bool IsUnified = false);
 
 /// <summary>linux.resources, whose terms are those of cgroup v1, as settings of cgroup v2; converted as runc does.</summary>
 internal static class CgroupSettings
@@ -20,8 +21,9 @@ internal static class CgroupSettings
         .. Memory(resources.Memory),
         .. Pids(resources.Pids),
         .. BlockIo(resources.BlockIo),
-        .. (resources.HugepageLimits ?? []).Select(limit => new CgroupSetting($"hugetlb.{limit.PageSize}.max", Text(limit.Limit))),
-        .. (resources.Unified ?? new Dictionary<string, string>()).Select(entry => new CgroupSetting(entry.Key, entry.Value)),
+        .. (resources.HugepageLimits ?? []).SelectMany(Hugepages),
+        .. (resources.Rdma ?? new Dictionary<string, RdmaLimits>()).Select(Rdma),
+        .. (resources.Unified ?? new Dictionary<string, string>()).SelectMany(Unified),
     ];
 
     private static IEnumerable<CgroupSetting> Cpu(CpuLimits? cpu)
@@ -73,7 +75,12 @@ internal static class CgroupSettings
     private static IEnumerable<CgroupSetting> BlockIo(BlockIoLimits? io)
     {
         if (io?.Weight is { } weight and not 0)
-            yield return new("io.weight", $"default {Text(1 + (Math.Clamp(weight, (ushort)10, (ushort)1000) - 10UL) * 9999 / 990)}");
+            yield return new("io.weight", $"default {Text(WeightOfBlockWeight(weight))}");
+        foreach (var device in io?.WeightDevice ?? [])
+        {
+            if (device.Weight is { } own and not 0)
+                yield return new("io.weight", $"{device.Major}:{device.Minor} {Text(WeightOfBlockWeight(own))}");
+        }
         (IReadOnlyList<ThrottleDevice>? Devices, string Key)[] throttles =
         [
             (io?.ThrottleReadBpsDevice, "rbps"), (io?.ThrottleWriteBpsDevice, "wbps"),
@@ -85,6 +92,26 @@ internal static class CgroupSettings
                 yield return new("io.max", $"{device.Major}:{device.Minor} {key}={(device.Rate == 0 ? "max" : Text(device.Rate))}");
         }
     }
+
+    /// <summary>10 to 1000 becomes 1 to 10000.</summary>
+    private static ulong WeightOfBlockWeight(ushort weight) => 1 + (Math.Clamp(weight, (ushort)10, (ushort)1000) - 10UL) * 9999 / 990;
+
+    /// <summary>What is used, and what is promised by mmap(2), which kernels before 5.7 did not limit.</summary>
+    private static IEnumerable<CgroupSetting> Hugepages(HugepageLimit limit) =>
+    [
+        new($"hugetlb.{limit.PageSize}.max", Text(limit.Limit)),
+        new($"hugetlb.{limit.PageSize}.rsvd.max", Text(limit.Limit), Optional: true),
+    ];
+
+    private static CgroupSetting Rdma(KeyValuePair<string, RdmaLimits> entry)
+    {
+        var (handles, objects) = (entry.Value.HcaHandles, entry.Value.HcaObjects);
+        return new("rdma.max", $"{entry.Key} hca_handle={(handles is null ? "max" : Text(handles.Value))} hca_object={(objects is null ? "max" : Text(objects.Value))}");
+    }
+
+    /// <summary>Files with several keys take a line at a time.</summary>
+    private static IEnumerable<CgroupSetting> Unified(KeyValuePair<string, string> entry) =>
+        entry.Value.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => new CgroupSetting(entry.Key, line, IsUnified: true));
 
     private static string Limit(long value) => value < 0 ? "max" : Text(value);
 

@@ -4,8 +4,9 @@ using KataLike.Contract.Oci;
 namespace KataLike.Agent.Cgroups;
 
 /// <summary>
-/// The BPF program that says which devices a container may use: the document's rules, then the devices that every
-/// container has; of the rules that match, the last one decides, and where none does the answer is no.
+/// The BPF program that says which devices a container may use. It goes through the document's rules, then those that
+/// every container has, and each gives or takes some kinds of access: what is left at the end must cover all that is
+/// asked for. So rules add up, and a later one overrides an earlier one.
 /// </summary>
 internal static class DeviceProgram
 {
@@ -26,18 +27,17 @@ internal static class DeviceProgram
     public static byte[] Compile(IEnumerable<DeviceRule> rules)
     {
         var code = new List<ulong>();
-        // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor.
-        Emit(code, Load, 2, 1, 0);
-        Emit(code, AndImmediate, 2, immediate: 0xffff);
-        Emit(code, Load, 3, 1, 0);
-        Emit(code, ShiftRightImmediate, 3, immediate: 16);
-        Emit(code, Load, 4, 1, 4);
-        Emit(code, Load, 5, 1, 8);
-        // The verifier refuses what can never be reached: rules before one that covers everything.
-        var effective = rules.Concat(_defaults).Reverse().ToList();
-        var all = effective.FindIndex(CoversAll);
-        foreach (var rule in all >= 0 ? effective.Take(all + 1) : effective.Append(new DeviceRule()))
+        Emit(code, MoveImmediate, Granted, immediate: 0);
+        foreach (var rule in rules.Concat(_defaults))
             Add(code, rule);
+        Emit(code, Load, Value, Context, AccessAndType);
+        Emit(code, ShiftRightImmediate, Value, immediate: 16);
+        Emit(code, XorImmediate, Granted, immediate: All);
+        Emit(code, AndRegister, Value, Granted);
+        Emit(code, MoveImmediate, Granted, immediate: 1);
+        Emit(code, JumpIfEqual, Value, offset: 1, immediate: 0);
+        Emit(code, MoveImmediate, Granted, immediate: 0);
+        Emit(code, Exit);
 
         var bytes = new byte[code.Count * 8];
         for (var i = 0; i < code.Count; i++)
@@ -45,42 +45,41 @@ internal static class DeviceProgram
         return bytes;
     }
 
-    private static bool CoversAll(DeviceRule rule) =>
-        rule.Type is not ("b" or "c") && AccessOf(rule) is 0 or All && rule.Major is null or < 0 && rule.Minor is null or < 0;
+    private static int AccessOf(DeviceRule rule) => string.IsNullOrEmpty(rule.Access) ? All
+        : rule.Access.Aggregate(0, (all, letter) => all | letter switch { 'm' => MakeNode, 'r' => Read, _ => Write });
 
-    private static int AccessOf(DeviceRule rule) =>
-        (rule.Access ?? "").Aggregate(0, (all, letter) => all | letter switch { 'm' => MakeNode, 'r' => Read, _ => Write });
-
+    /// <summary>Each rule loads what it looks at, so that the verifier has nothing to remember from one to the next.</summary>
     private static void Add(List<ulong> code, DeviceRule rule)
     {
-        var access = AccessOf(rule);
         var body = new List<ulong>();
         if (rule.Type is "b" or "c")
-            Emit(body, JumpIfNotEqual, 2, immediate: rule.Type == "b" ? Block : Character);
-        if (access is not (0 or All))
         {
-            // A permission must cover all that is asked for; a refusal needs to meet only a part of it.
-            Emit(body, MoveRegister, 1, 3);
-            Emit(body, AndImmediate, 1, immediate: rule.Allow ? ~access : access);
-            Emit(body, rule.Allow ? JumpIfNotEqual : JumpIfEqual, 1, immediate: 0);
+            Emit(body, Load, Value, Context, AccessAndType);
+            Emit(body, AndImmediate, Value, immediate: 0xffff);
+            Emit(body, JumpIfNotEqual, Value, immediate: rule.Type == "b" ? Block : Character);
         }
-        if (rule.Major is >= 0 and var major)
-            Emit(body, JumpIfNotEqual, 4, immediate: (int)major);
-        if (rule.Minor is >= 0 and var minor)
-            Emit(body, JumpIfNotEqual, 5, immediate: (int)minor);
-        Emit(body, MoveImmediate, 0, immediate: rule.Allow ? 1 : 0);
-        Emit(body, Exit);
+        foreach (var (field, wanted) in new[] { (Major, rule.Major), (Minor, rule.Minor) })
+        {
+            if (wanted is not >= 0)
+                continue;
+            Emit(body, Load, Value, Context, field);
+            Emit(body, JumpIfNotEqual, Value, immediate: (int)wanted);
+        }
+        var access = AccessOf(rule);
+        Emit(body, rule.Allow ? OrImmediate : AndImmediate, Granted, immediate: rule.Allow ? access : ~access);
         // Every jump of a rule goes to the next one.
         for (var i = 0; i < body.Count; i++)
-        {
-            var jumps = (byte)body[i] is JumpIfEqual or JumpIfNotEqual;
-            code.Add(body[i] | (jumps ? (ulong)(ushort)(body.Count - i - 1) << 16 : 0));
-        }
+            code.Add(body[i] | ((byte)body[i] == JumpIfNotEqual ? (ulong)(ushort)(body.Count - i - 1) << 16 : 0));
     }
 
+    private const int Granted = 0, Context = 1, Value = 2; // registers
+
+    // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor.
+    private const int AccessAndType = 0, Major = 4, Minor = 8;
+
     // Opcodes of linux/bpf.h: 32-bit arithmetic, 32-bit load, jumps on 64 bits.
-    private const byte Load = 0x61, AndImmediate = 0x54, ShiftRightImmediate = 0x74, MoveImmediate = 0xb4, MoveRegister = 0xbc;
-    private const byte JumpIfEqual = 0x15, JumpIfNotEqual = 0x55, Exit = 0x95;
+    private const byte Load = 0x61, OrImmediate = 0x44, AndImmediate = 0x54, AndRegister = 0x5c, XorImmediate = 0xa4;
+    private const byte ShiftRightImmediate = 0x74, MoveImmediate = 0xb4, JumpIfEqual = 0x15, JumpIfNotEqual = 0x55, Exit = 0x95;
 
     private static void Emit(List<ulong> code, byte opcode, int destination = 0, int source = 0, int offset = 0, int immediate = 0) =>
         code.Add(opcode | (ulong)(destination | source << 4) << 8 | (ulong)(ushort)offset << 16 | (ulong)(uint)immediate << 32);

@@ -1,25 +1,18 @@
 using KataLike.Agent.Cgroups;
-using KataLike.Agent.Rootfs;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
 using KataLike.Linux;
-using Kinds = KataLike.Linux.Namespaces;
 
 namespace KataLike.Agent.Containers;
 
 /// <summary>A container: its first process, its namespaces and its cgroup. Its user calls one method at a time.</summary>
 internal sealed class Container : IDisposable
 {
-    private const Kinds Entered = Kinds.Mount | Kinds.Uts | Kinds.Ipc | Kinds.Network | Kinds.Cgroup;
+    private readonly Entrance _entrance;
+    private readonly ContainerPlan _plan;
 
-    private readonly string _keyring;
-    private readonly SeccompProgram? _seccomp;
-
-    internal Container(string id, ContainerProcess process, Cgroup cgroup, SeccompProgram? seccomp)
-    {
-        (Id, Process, Cgroup, _keyring, _seccomp) = (id, process, cgroup, KeyringOf(id), seccomp);
-        Namespaces = SandboxNamespaces.Of(process.Pid);
-    }
+    internal Container(string id, ContainerPlan plan, ContainerProcess process, SandboxNamespaces namespaces, Entrance entrance, Cgroup cgroup) =>
+        (Id, _plan, Process, Namespaces, _entrance, Cgroup) = (id, plan, process, namespaces, entrance, cgroup);
 
     public string Id { get; }
 
@@ -31,75 +24,28 @@ internal sealed class Container : IDisposable
     /// <summary>For the sandbox's later containers. They live as long as this container's object: or duplicate them.</summary>
     public SandboxNamespaces Namespaces { get; }
 
-    internal static string KeyringOf(string id) => $"_ses.{id}";
-
-    /// <summary>Lets the first process go; returns when execve has succeeded.</summary>
-    /// <exception cref="ContainerException">The program cannot be executed.</exception>
-    public void Start() => Process.Start();
+    /// <summary>Runs the startContainer hooks and lets the first process go; returns when execve has succeeded.</summary>
+    /// <param name="adopt">Tells how a child of the agent ends.</param>
+    /// <exception cref="ContainerException">A hook failed, or the program cannot be executed; the first process ends.</exception>
+    public void Start(Func<int, Task<ProcessExit>> adopt)
+    {
+        try
+        {
+            var runner = new HookRunner(_entrance, _plan.Hooks, adopt);
+            // As its first process would: with its user, its capabilities, its working directory.
+            runner.Run("startContainer", _plan.Hooks.StartContainer, "created", Process.Pid, _plan.Process);
+        }
+        catch
+        {
+            Process.Signal(9);
+            throw;
+        }
+        Process.Start();
+    }
 
     /// <summary>Adds a process; returns when execve has succeeded.</summary>
     /// <exception cref="ContainerException">The container is not running, or the program cannot be executed.</exception>
-    public ContainerProcess Exec(ProcessSpec spec, Stdio stdio)
-    {
-        var process = ProcessPlan.From(spec);
-        using var plan = new LaunchPlan();
-        plan.ForbidTracing();
-        plan.JoinNamespaces(Process.PidFd, Entered);
-        plan.JoinPidNamespace(Namespaces[Kinds.Pid]);
-        var environment = WithHome(process);
-        var steps = ProcessSteps.Add(plan, process, environment, stdio, console: false, _keyring, _seccomp);
-        var launched = Launch(plan);
-        ContainerProcess? added = null;
-        try
-        {
-            SetOomScore(launched.Pid, process);
-            added = ContainerProcess.WhenParked(launched, process, steps);
-            added.Start();
-            return added;
-        }
-        catch (Exception e)
-        {
-            added?.Terminal?.Dispose();
-            steps.StartGate.Dispose();
-            launched.Dispose();
-            launched.PidFd.Dispose();
-            throw e is LinuxException { Call: "setns", Errno: Errno.ESRCH } ? NotRunning(e) : e;
-        }
-    }
-
-    private LaunchedProcess Launch(LaunchPlan plan)
-    {
-        try
-        {
-            return plan.Launch(cgroup: Cgroup.Directory);
-        }
-        catch (LinuxException e) when (e.Errno is Errno.ENOMEM or Errno.ESRCH)
-        {
-            // The kernel's answer for a pid namespace whose first process has ended.
-            throw NotRunning(e);
-        }
-    }
-
-    private static ContainerException NotRunning(Exception e) => new("the container's first process has ended", e);
-
-    private IReadOnlyList<string> WithHome(ProcessPlan process)
-    {
-        try
-        {
-            using var root = Files.Open($"/proc/{Process.Pid}/root", Files.PathOnly);
-            return Environments.WithHome(process, new RootDirectory(root));
-        }
-        catch (LinuxException e)
-        {
-            throw NotRunning(e);
-        }
-    }
-
-    internal static void SetOomScore(int pid, ProcessPlan process)
-    {
-        if (process.OomScoreAdjustment is { } score)
-            KernelFiles.Write($"/proc/{pid}/oom_score_adj", score.ToString());
-    }
+    public ContainerProcess Exec(ProcessSpec spec, Stdio stdio) => _entrance.Start(ProcessPlan.From(spec), stdio);
 
     /// <summary>In the guest's root pid namespace.</summary>
     public IReadOnlyList<int> ProcessIds() => Cgroup.ProcessIds();
@@ -114,6 +60,8 @@ internal sealed class Container : IDisposable
     /// <summary>Applies new limits; what they do not name stays.</summary>
     public void Update(Resources resources)
     {
+        if (resources.Memory is { CheckBeforeUpdate: true, Limit: > 0 and var limit } && Cgroup.Stats().Memory?.Current > (ulong)limit)
+            throw new ContainerException($"unable to set memory limit to {limit} (current usage: {Cgroup.Stats().Memory.Current})");
         Cgroup.Apply(CgroupSettings.From(resources));
         if (resources.Devices is { } rules)
             Cgroup.LimitDevices(rules);
@@ -130,14 +78,4 @@ internal sealed class Container : IDisposable
         Namespaces.Dispose();
         Cgroup.Dispose();
     }
-}
-
-/// <summary>Environments of processes.</summary>
-internal static class Environments
-{
-    /// <summary>HOME is the user's where the document does not set it, as with runc.</summary>
-    public static IReadOnlyList<string> WithHome(ProcessPlan process, RootDirectory root, string passwords = "/etc/passwd") =>
-        process.Environment.Any(entry => entry.StartsWith("HOME=", StringComparison.Ordinal))
-            ? process.Environment
-            : [.. process.Environment, $"HOME={PasswordFile.Home(root, process.UserId, passwords)}"];
 }

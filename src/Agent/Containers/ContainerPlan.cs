@@ -8,15 +8,15 @@ namespace KataLike.Agent.Containers;
 /// <summary>All that config.json asks of a container, decided; what carries it out has nothing left to interpret.</summary>
 internal sealed record ContainerPlan
 {
-    /// <summary>Namespaces that the container gets for itself.</summary>
-    public required Namespaces NewNamespaces { get; init; }
-
-    /// <summary>Namespaces of the sandbox's first container that it enters.</summary>
-    public required IReadOnlyList<Namespaces> JoinedNamespaces { get; init; }
+    public required NamespacePlan Namespaces { get; init; }
 
     public required RootPlan Root { get; init; }
 
     public required ProcessPlan Process { get; init; }
+
+    public required Confinement Confinement { get; init; }
+
+    public required HookPlan Hooks { get; init; }
 
     public string? HostName { get; init; }
 
@@ -28,6 +28,9 @@ internal sealed record ContainerPlan
     /// <summary>Relative to the directory of all containers' cgroups.</summary>
     public required string CgroupPath { get; init; }
 
+    /// <summary>The user (as the guest counts) who may divide the cgroup; null: nobody but the guest's root.</summary>
+    public uint? CgroupOwner { get; init; }
+
     public required IReadOnlyList<CgroupSetting> CgroupSettings { get; init; }
 
     public required IReadOnlyList<DeviceRule> DeviceRules { get; init; }
@@ -37,23 +40,25 @@ internal sealed record ContainerPlan
     {
         var spec = request.Spec;
         var linux = spec.Linux ?? new LinuxSpec();
-        RefuseUnsupported(spec, linux);
+        RefuseUnsupported(linux);
         if (linux.Seccomp is not null && request.Seccomp is null)
             throw new ContainerException("linux.seccomp: the host has not compiled it");
-        var namespaces = linux.Namespaces ?? [];
+        var namespaces = NamespacePlan.From(linux, request.Sandbox);
+        var owners = namespaces.Owners;
+        var root = RootPlan.From(spec, linux, request.Rootfs, request.MountSources);
         return new ContainerPlan
         {
-            NewNamespaces = namespaces.Where(entry => string.IsNullOrEmpty(entry.Path))
-                .Aggregate(Namespaces.None, (all, entry) => all | Kind(entry)),
-            // The first container has nobody to join: the guest itself stands for what the host prepared.
-            JoinedNamespaces = request.Sandbox is null
-                ? [] : [.. namespaces.Where(entry => !string.IsNullOrEmpty(entry.Path)).Select(Kind)],
-            Root = RootPlan.From(spec, linux, request.Rootfs, request.MountSources),
+            Namespaces = namespaces,
+            Root = root with { Owner = owners?.Root ?? default, BindNodes = owners is not null },
             Process = ProcessPlan.From(spec.Process!),
+            Confinement = new Confinement(
+                $"_ses.{request.Id}", request.Seccomp, linux.Personality is { } personality ? PersonaOf(personality) : null, owners),
+            Hooks = HookPlan.From(request, spec),
             HostName = Given(spec.Hostname),
             DomainName = Given(spec.Domainname),
             Sysctls = [.. (linux.Sysctl ?? new Dictionary<string, string>()).Select(entry => (SysctlFile(entry.Key), entry.Value))],
             CgroupPath = CgroupPathOf(linux.CgroupsPath, request.Id),
+            CgroupOwner = CgroupOwnerOf(namespaces, root, spec.Process!.User.Uid),
             CgroupSettings = Cgroups.CgroupSettings.From(linux.Resources),
             DeviceRules = linux.Resources?.Devices ?? [],
         };
@@ -61,33 +66,12 @@ internal sealed record ContainerPlan
 
     private static string? Given(string? text) => string.IsNullOrEmpty(text) ? null : text;
 
-    private static Namespaces Kind(Namespace entry) => entry.Type switch
+    private static void RefuseUnsupported(LinuxSpec linux)
     {
-        "pid" => Namespaces.Pid,
-        "network" => Namespaces.Network,
-        "mount" => Namespaces.Mount,
-        "ipc" => Namespaces.Ipc,
-        "uts" => Namespaces.Uts,
-        "cgroup" => Namespaces.Cgroup,
-        _ => throw new ContainerException($"linux.namespaces: a {entry.Type} namespace is not supported"),
-    };
-
-    private static void RefuseUnsupported(Spec spec, LinuxSpec linux)
-    {
-        if (linux.FindNamespace("mount") is not { } mount)
-            throw new ContainerException("linux.namespaces: a container without a mount namespace is not supported");
-        if (!string.IsNullOrEmpty(mount.Path))
-            throw new ContainerException("linux.namespaces: joining a mount namespace is not supported");
-        Refuse(linux.UidMappings is { Count: > 0 } || linux.GidMappings is { Count: > 0 }, "linux.uidMappings");
         Refuse(linux.NetDevices is { Count: > 0 }, "linux.netDevices");
         Refuse(linux.IntelRdt is not null, "linux.intelRdt");
         Refuse(linux.MemoryPolicy is not null, "linux.memoryPolicy");
-        Refuse(linux.Personality is { Domain: not "LINUX" }, "linux.personality");
-        Refuse(linux.TimeOffsets is { Count: > 0 }, "linux.timeOffsets");
         Refuse(linux.MountLabel is { Length: > 0 }, "linux.mountLabel");
-        // Hooks of the runtime run on the host; these two would have to run in the container.
-        Refuse(spec.Hooks?.CreateContainer is { Count: > 0 }, "hooks.createContainer");
-        Refuse(spec.Hooks?.StartContainer is { Count: > 0 }, "hooks.startContainer");
     }
 
     private static void Refuse(bool asked, string field)
@@ -95,6 +79,15 @@ internal sealed record ContainerPlan
         if (asked)
             throw new ContainerException($"{field} is not supported");
     }
+
+    /// <summary>Its flags mean nothing yet (config-linux.md, "Personality").</summary>
+    private static uint PersonaOf(Personality personality) => personality.Domain == "LINUX32" ? 8u : 0;
+
+    /// <summary>config-linux.md, "Cgroup ownership": whoever sees the cgroup as the root of all, and can write there.</summary>
+    private static uint? CgroupOwnerOf(NamespacePlan namespaces, RootPlan root, uint user) =>
+        namespaces.New.HasFlag(KataLike.Linux.Namespaces.Cgroup)
+        && root.Mounts.Any(mount => mount.Kind == MountKind.Cgroup && !mount.Flags.Set.HasFlag(MountAttributes.ReadOnly))
+            ? namespaces.Owners is { } owners ? owners.User(user) : user : null;
 
     /// <summary>"net.ipv4.ip_forward" or "net/ipv4/ip_forward"; in the former a slash stands for a dot (sysctl(8)).</summary>
     private static string SysctlFile(string name)

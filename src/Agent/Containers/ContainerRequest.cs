@@ -22,6 +22,12 @@ internal sealed record ContainerRequest
     /// <summary>Namespaces of the sandbox's first container; null for that one.</summary>
     public SandboxNamespaces? Sandbox { get; init; }
 
+    /// <summary>Path of the bundle on the host, for hooks.</summary>
+    public string Bundle { get; init; } = "";
+
+    /// <summary>Tells how a child of the agent ends: those that run createContainer hooks.</summary>
+    public required Func<int, Task<ProcessExit>> Adopt { get; init; }
+
     /// <summary>Compiled from linux.seccomp by the host.</summary>
     public SeccompProgram? Seccomp { get; init; }
 }

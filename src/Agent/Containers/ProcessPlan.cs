@@ -31,7 +31,8 @@ internal sealed record ProcessPlan
 
     public required int Umask { get; init; }
 
-    public required CapabilitySets Capabilities { get; init; }
+    /// <summary>Null: all that the agent has.</summary>
+    public required CapabilitySets? Capabilities { get; init; }
 
     public required IReadOnlyList<ResourceLimit> Limits { get; init; }
 
@@ -39,8 +40,21 @@ internal sealed record ProcessPlan
 
     public int? OomScoreAdjustment { get; init; }
 
+    /// <summary>Of a terminal that nobody gives another size.</summary>
+    public (ushort Columns, ushort Rows) ConsoleSize { get; init; }
+
+    public SchedulingPolicy? Scheduling { get; init; }
+
+    public (int Class, int Priority)? IoPriority { get; init; }
+
+    /// <summary>Of a process that exec adds; null: all that the container has.</summary>
+    public IReadOnlyList<int>? Processors { get; init; }
+
+    /// <summary>The program where it is not the first argument.</summary>
+    public string? Path { get; init; }
+
     /// <summary>The program by its path, or by a name that is looked up.</summary>
-    public string Program => Arguments[0];
+    public string Program => Path ?? Arguments[0];
 
     /// <summary>The program's path, or all that it may have by the PATH of the process's own environment.</summary>
     public IReadOnlyList<string> Candidates => Program.Contains('/')
@@ -50,14 +64,13 @@ internal sealed record ProcessPlan
     private IEnumerable<string> SearchPath() =>
         Environment.LastOrDefault(entry => entry.StartsWith("PATH=", StringComparison.Ordinal))?[5..].Split(':') ?? [];
 
-    /// <exception cref="ContainerException">The process asks for something that is not supported.</exception>
+    /// <exception cref="ContainerException">The process asks for what the guest's kernel does not have; in runc's words.</exception>
     public static ProcessPlan From(ProcessSpec process)
     {
-        Refuse(process.ApparmorProfile is { Length: > 0 }, "apparmorProfile");
-        Refuse(process.SelinuxLabel is { Length: > 0 }, "selinuxLabel");
-        Refuse(process.Scheduler is not null, "scheduler");
-        Refuse(process.IoPriority is not null, "ioPriority");
-        Refuse(process.ExecCpuAffinity is not null, "execCPUAffinity");
+        if (process.ApparmorProfile is { Length: > 0 })
+            throw new ContainerException("unable to apply apparmor profile: apparmor: config provided but apparmor not supported");
+        if (process.SelinuxLabel is { Length: > 0 })
+            throw new ContainerException("selinux label is specified in config, but selinux is disabled or not supported");
         return new ProcessPlan
         {
             Arguments = process.Args!,
@@ -72,6 +85,10 @@ internal sealed record ProcessPlan
                 new ResourceLimit(Array.IndexOf(_resources, limit.Type), limit.Soft, limit.Hard))],
             NoNewPrivileges = process.NoNewPrivileges,
             OomScoreAdjustment = process.OomScoreAdj,
+            ConsoleSize = ((ushort)(process.ConsoleSize?.Width ?? 0), (ushort)(process.ConsoleSize?.Height ?? 0)),
+            Scheduling = process.Scheduler is { } scheduler ? PolicyOf(scheduler) : null,
+            IoPriority = process.IoPriority is { } io ? (ClassOf(io), io.Priority) : null,
+            Processors = process.ExecCpuAffinity?.Final is { Length: > 0 } final ? ProcessorList.Parse(final) : null,
         };
     }
 
@@ -80,9 +97,15 @@ internal sealed record ProcessPlan
         CapabilityNames.Set(names?.Bounding), CapabilityNames.Set(names?.Effective), CapabilityNames.Set(names?.Inheritable),
         CapabilityNames.Set(names?.Permitted), CapabilityNames.Set(names?.Ambient));
 
-    private static void Refuse(bool asked, string field)
+    private static SchedulingPolicy PolicyOf(Scheduler scheduler) => new(
+        (uint)Scheduler.Policies.ToList().IndexOf(scheduler.Policy),
+        (scheduler.Flags ?? []).Aggregate(0ul, (all, flag) => all | 1ul << Scheduler.KnownFlags.ToList().IndexOf(flag)),
+        scheduler.Nice, (uint)scheduler.Priority, scheduler.Runtime, scheduler.Deadline, scheduler.Period);
+
+    private static int ClassOf(IoPriority priority) => priority.Class switch
     {
-        if (asked)
-            throw new ContainerException($"process.{field} is not supported");
-    }
+        "IOPRIO_CLASS_RT" => 1,
+        "IOPRIO_CLASS_BE" => 2,
+        _ => 3,
+    };
 }

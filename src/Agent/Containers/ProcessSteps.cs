@@ -3,6 +3,12 @@ using KataLike.Linux;
 
 namespace KataLike.Agent.Containers;
 
+/// <summary>What a container gives all of its processes.</summary>
+/// <param name="Keyring">Name of the session keyring; null: none of its own.</param>
+/// <param name="Personality">PER_*; null: the kernel's own.</param>
+/// <param name="Owners">Ids of its user namespace; null: the guest's.</param>
+internal sealed record Confinement(string? Keyring, SeccompProgram? Seccomp, uint? Personality, IdMap? Owners);
+
 /// <summary>
 /// The last part of every launch, the same for a container's first process and for those that exec adds: from a child
 /// that is in its namespaces to one that waits at the start gate, ready to execute.
@@ -11,45 +17,53 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal,
 {
     /// <summary>Adds the steps. The order matters: what needs privileges comes before they are dropped.</summary>
     public static ProcessSteps Add(
-        LaunchPlan plan, ProcessPlan process, IReadOnlyList<string> environment, Stdio stdio, bool console,
-        string keyring, SeccompProgram? seccomp)
+        LaunchPlan plan, ProcessPlan process, IReadOnlyList<string> environment, Stdio stdio, bool console, Confinement confinement)
     {
         plan.NewSession();
-        plan.NewSessionKeyring(keyring);
-        var terminal = AddStreams(plan, process, stdio, console);
-        foreach (var limit in process.Limits)
+        if (confinement.Keyring is { } keyring)
+            plan.NewSessionKeyring(keyring);
+        if (confinement.Personality is { } personality)
+            plan.SetPersonality(personality);
+        var terminal = AddStreams(plan, process, stdio, console, confinement.Owners);
+        // In a user namespace the child could not raise them: the agent does.
+        foreach (var limit in confinement.Owners is null ? process.Limits : [])
             plan.Limit(limit.Resource, limit.Soft, limit.Hard);
         plan.ChangeDirectory(process.WorkingDirectory);
         plan.SetUmask(process.Umask);
         // Without no_new_privs only a privileged process may load a filter.
-        if (seccomp is not null && !process.NoNewPrivileges)
+        var (seccomp, early) = (confinement.Seccomp, !process.NoNewPrivileges);
+        if (seccomp is not null && early)
             plan.Filter(seccomp.Code.Span, seccomp.Flags);
-        plan.LimitBoundingSet(process.Capabilities.Bounding, CapabilityNames.Last);
+        if (process.Capabilities is { } limits)
+            plan.LimitBoundingSet(limits.Bounding, CapabilityNames.Last);
         plan.BecomeUser(process.UserId, process.GroupId, process.AdditionalGroups);
-        plan.SetCapabilities(process.Capabilities);
+        if (process.Capabilities is { } sets)
+            plan.SetCapabilities(sets);
         if (process.NoNewPrivileges)
             plan.ForbidNewPrivileges();
         // A filter that is loaded by now could forbid the question.
-        var probes = seccomp is not null && !process.NoNewPrivileges
-            ? [] : process.Candidates.Select(plan.ProbeExecutable).ToList();
+        var probes = seccomp is not null && early ? [] : process.Candidates.Select(plan.ProbeExecutable).ToList();
         var (parked, gate) = plan.WaitAtGate();
-        if (seccomp is not null && process.NoNewPrivileges)
+        if (seccomp is not null && !early)
             plan.Filter(seccomp.Code.Span, seccomp.Flags);
         plan.Execute(process.Candidates, process.Arguments, environment);
         return new ProcessSteps(parked, gate, terminal, probes);
     }
 
-    private static Step? AddStreams(LaunchPlan plan, ProcessPlan process, Stdio stdio, bool console)
+    private static Step? AddStreams(LaunchPlan plan, ProcessPlan process, Stdio stdio, bool console, IdMap? owners)
     {
         if (stdio.Terminal)
-            return plan.MakeTerminal(stdio.Columns, stdio.Rows, process.UserId, console);
+        {
+            var (columns, rows) = (stdio.Columns, stdio.Rows) is (0, 0) ? process.ConsoleSize : (stdio.Columns, stdio.Rows);
+            return plan.MakeTerminal(columns, rows, process.UserId, console);
+        }
         var streams = new[] { stdio.Input, stdio.Output, stdio.Error }
             .Select((file, number) => (File: file, Number: number)).Where(stream => stream.File is not null)
             .Select(stream => (stream.File!, stream.Number)).ToList();
         plan.GiveDescriptors(streams);
         // So that the user can open them again by /dev/stdout and the like.
-        foreach (var (_, number) in process.UserId == 0 ? [] : streams)
-            plan.GiveOwnership(number, process.UserId);
+        foreach (var (file, _) in streams)
+            _ = ProcessAttributes.TryGive(file, owners is null ? process.UserId : owners.User(process.UserId) ?? owners.Root.User);
         return null;
     }
 }

@@ -10,7 +10,8 @@ namespace KataLike.Agent.Rootfs;
 /// <param name="made">The mounts that the container's first process has made, by index into the plan's mounts.</param>
 internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDescriptor> made, string cgroup)
 {
-    public void Build()
+    /// <param name="ready">Called with the root once all is in place, while the guest's is still there.</param>
+    public void Build(Action<FileDescriptor> ready)
     {
         // Nothing that happens here may be seen by the guest, nor by other containers.
         using (var guest = Files.Open("/", Files.PathOnly))
@@ -29,6 +30,7 @@ internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDe
         foreach (var mount in plan.Mounts.Where(mount => mount.ReadOnlyLast))
             mounts.Finish(mount);
 
+        ready(tree);
         Mounts.PivotInto(tree);
         Mounts.Change(tree, plan.ReadOnly ? MountAttributes.ReadOnly : 0);
         Mounts.Change(tree, 0, propagation: plan.Propagation.Kind, recursive: plan.Propagation.Recursive);

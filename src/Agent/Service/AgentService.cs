@@ -47,7 +47,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 
     public Task<StartContainerResponse> StartContainer(StartContainerRequest request, TtrpcContext context)
     {
-        Find(request.Id).Start();
+        Find(request.Id).Start(reaper);
         return Task.FromResult(new StartContainerResponse());
     }
 
@@ -174,6 +174,8 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
                 Stdio = streams.Stdio,
                 Sandbox = _namespaces,
                 Seccomp = request.Seccomp,
+                Bundle = request.Bundle,
+                Adopt = launch.Adopt,
             });
             _namespaces ??= container.Namespaces.Duplicate();
             container.Cgroup.WatchMemoryEvents(() => _outOfMemory.Writer.TryWrite(request.Id));

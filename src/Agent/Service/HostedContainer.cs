@@ -36,7 +36,7 @@ internal sealed class HostedContainer : IDisposable
 
     private string Status => _first.HasEnded ? "stopped" : _paused ? "paused" : _started ? "running" : "created";
 
-    public void Start()
+    public void Start(Reaper reaper)
     {
         lock (_lock)
         {
@@ -49,7 +49,8 @@ internal sealed class HostedContainer : IDisposable
                 throw Refused("cannot start an already running container");
             }
             _started = true;
-            _container.Start();
+            using var launch = reaper.BeginLaunch();
+            _container.Start(launch.Adopt);
         }
     }
 

@@ -44,6 +44,18 @@ internal static class LinuxRules
                 ["shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable"]);
         }
 
+        foreach (string clock in linux.TimeOffsets?.Keys ?? [])
+            OneOf(clock, $"{path}.timeOffsets", ["monotonic", "boottime"]);
+        if (linux.TimeOffsets?.Values.Any(static offset => offset.Nanosecs > 999_999_999) == true)
+            throw new OciException($"{path}.timeOffsets", "nanosecs must be less than a second");
+        if (linux.Personality is { } personality)
+            OneOf(personality.Domain, $"{path}.personality.domain", ["LINUX", "LINUX32"]);
+        if (linux.FindNamespace("user") is { Path: null or "" })
+        {
+            CheckIds(linux.UidMappings, $"{path}.uidMappings");
+            CheckIds(linux.GidMappings, $"{path}.gidMappings");
+        }
+
         Needs(linux.UidMappings is { Count: > 0 }, "user", $"{path}.uidMappings");
         Needs(linux.GidMappings is { Count: > 0 }, "user", $"{path}.gidMappings");
         Needs(linux.MaskedPaths is { Count: > 0 }, "mount", $"{path}.maskedPaths");
@@ -60,14 +72,52 @@ internal static class LinuxRules
     public static void Check(Resources resources, string path)
     {
         Each(resources.Devices, $"{path}.devices", CheckDeviceRule);
-        Each(resources.HugepageLimits, $"{path}.hugepageLimits", static (limit, at) => NotEmpty(limit.PageSize, $"{at}.pageSize"));
+        Each(resources.HugepageLimits, $"{path}.hugepageLimits", static (limit, at) => CheckPageSize(limit.PageSize, $"{at}.pageSize"));
         Each(resources.Network?.Priorities, $"{path}.network.priorities", static (item, at) => NotEmpty(item.Name, $"{at}.name"));
         foreach (string file in resources.Unified?.Keys ?? [])
         {
             // Names of files in the cgroup's directory, and nothing that leads out of it.
             if (file.Length == 0 || file.Contains('/') || file is "." or "..")
                 throw new OciException($"{path}.unified['{file}']", "must be the name of a cgroup file");
+            if (file is "cgroup.procs" or "cgroup.threads" or "cgroup.kill")
+                throw new OciException($"{path}.unified['{file}']", "is no limit");
         }
+    }
+
+    /// <summary>config-linux.md, "User namespace mappings"; at most as many as the kernel takes.</summary>
+    private static void CheckIds(IReadOnlyList<IdMapping>? mappings, string path)
+    {
+        const int maxRanges = 340;
+        if (mappings is not { Count: > 0 })
+            throw new OciException(path, "a new user namespace needs them");
+        if (mappings.Count > maxRanges)
+            throw new OciException(path, $"{mappings.Count} ranges are more than {maxRanges}");
+        Each(mappings, path, static (range, at) =>
+        {
+            if (range.Size == 0)
+                throw new OciException($"{at}.size", "must not be 0");
+            if (Math.Max(range.ContainerId, range.HostId) + (ulong)range.Size > uint.MaxValue)
+                throw new OciException(at, $"{range.Size} ids from {Math.Max(range.ContainerId, range.HostId)} are beyond the last one");
+        });
+        if (!mappings.Any(static range => range.ContainerId == 0))
+            throw new OciException(path, "the root user of the container, 0, has no id");
+        foreach (Func<IdMapping, uint> side in new Func<IdMapping, uint>[] { static range => range.ContainerId, static range => range.HostId })
+        {
+            var sorted = mappings.OrderBy(side).ToList();
+            for (int i = 1; i < sorted.Count; i++)
+            {
+                if (side(sorted[i]) - side(sorted[i - 1]) < sorted[i - 1].Size)
+                    throw new OciException(path, $"id {side(sorted[i])} is in two ranges");
+            }
+        }
+    }
+
+    /// <summary>It is a part of the name of a file: "2MB", "1GB".</summary>
+    private static void CheckPageSize(string size, string path)
+    {
+        NotEmpty(size, path);
+        if (size.Length < 3 || size[^1] != 'B' || !"KMG".Contains(size[^2]) || size.AsSpan()[..^2].IndexOfAnyExceptInRange('0', '9') >= 0)
+            throw new OciException(path, $"{size} must be of the form 2MB");
     }
 
     private static void CheckNamespaces(IReadOnlyList<Namespace>? namespaces, string path)

@@ -108,6 +108,17 @@ public sealed record Rlimit
 /// <summary>config.md, "Linux Process", scheduler: sched_setattr(2). Times in nanoseconds.</summary>
 public sealed record Scheduler
 {
+    /// <summary>The index is the kernel's number.</summary>
+    public static IReadOnlyList<string> Policies { get; } =
+        ["SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE"];
+
+    /// <summary>The index is the bit's.</summary>
+    public static IReadOnlyList<string> KnownFlags { get; } =
+    [
+        "SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_KEEP_POLICY",
+        "SCHED_FLAG_KEEP_PARAMS", "SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_UTIL_CLAMP_MAX",
+    ];
+
     /// <summary>For example "SCHED_FIFO".</summary>
     public required string Policy { get; init; }
 

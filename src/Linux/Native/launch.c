@@ -77,6 +77,10 @@ static _Noreturn void run(struct katalike_plan *plan)
         }
         if (step->flags & KATALIKE_GATE && step->result == 0)
             leave(127);
+        if (step->flags & KATALIKE_CLONE && step->result > 0) {
+            tell(plan, i, 0, step->result);
+            leave(0);
+        }
         if (step->flags & KATALIKE_REPORT && step->result >= 0)
             tell(plan, i, 0, step->result);
     }

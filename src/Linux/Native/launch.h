@@ -9,6 +9,7 @@
 #define KATALIKE_ABSENT 2   /* ENOENT, ENOTDIR and EACCES are no failure: go on (one candidate of a search path) */
 #define KATALIKE_REPORT 4   /* tell the parent the result, once the call has succeeded */
 #define KATALIKE_GATE 8     /* a result of 0 (end of file: the parent let go) ends the child */
+#define KATALIKE_CLONE 16   /* a second clone3: its child goes on, this process tells the child's pid and ends */
 
 /* One system call of the child. */
 struct katalike_step {

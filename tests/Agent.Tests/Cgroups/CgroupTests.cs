@@ -21,7 +21,9 @@ public sealed class CgroupTests : IDisposable
             [
                 "cpu.weight 39", "cpu.max 50000 100000", "cpuset.cpus 0-1", "cpuset.mems 0",
                 "memory.swap.max 1048576", "memory.max 2097152", "memory.low 1024", "pids.max 10",
-                "io.weight default 4950", "io.max 8:0 rbps=1000", "io.max 8:16 wiops=max", "hugetlb.2MB.max 4096", "memory.high 5",
+                "io.weight default 4950", "io.weight 8:0 1", "io.max 8:0 rbps=1000", "io.max 8:16 wiops=max",
+                "hugetlb.2MB.max 4096", "hugetlb.2MB.rsvd.max 4096", "rdma.max mlx5_1 hca_handle=3 hca_object=max",
+                "memory.high 5", "io.max 8:0 rbps=1", "io.max 8:16 rbps=2",
             ],
             Settings(new Resources
             {
@@ -31,11 +33,15 @@ public sealed class CgroupTests : IDisposable
                 BlockIo = new BlockIoLimits
                 {
                     Weight = 500,
+                    WeightDevice = [new WeightDevice { Major = 8, Minor = 0, Weight = 10 }, new WeightDevice { Major = 8, Minor = 1, LeafWeight = 10 }],
                     ThrottleReadBpsDevice = [new ThrottleDevice { Major = 8, Minor = 0, Rate = 1000 }],
                     ThrottleWriteIopsDevice = [new ThrottleDevice { Major = 8, Minor = 16 }],
                 },
                 HugepageLimits = [new HugepageLimit { PageSize = "2MB", Limit = 4096 }],
-                Unified = new Dictionary<string, string> { ["memory.high"] = "5" },
+                Unified = new Dictionary<string, string> { ["memory.high"] = "5", ["io.max"] = "8:0 rbps=1\n8:16 rbps=2\n" },
+                Rdma = new Dictionary<string, RdmaLimits> { ["mlx5_1"] = new() { HcaHandles = 3 } },
+                // Those that version 2 has not are passed over, as with runc.
+                Network = new NetworkLimits { ClassId = 1 },
             }));
     }
 
@@ -70,6 +76,9 @@ public sealed class CgroupTests : IDisposable
         var error = Assert.Throws<ContainerException>(() => cgroup.Apply([new CgroupSetting("memory.max", "1")]));
         Assert.Equal("linux.resources: cannot set memory.max to 1: the guest's kernel has no such limit", error.Message);
         Assert.False(File.Exists($"{_directory}/memory.max"));
+        File.WriteAllText($"{_directory}/cgroup.controllers", "pids\n");
+        error = Assert.Throws<ContainerException>(() => cgroup.Apply([new CgroupSetting("misc.max", "1", IsUnified: true)]));
+        Assert.Equal("unified resource \"misc.max\" can't be set: controller \"misc\" not available", error.Message);
     }
 
     [Fact]
@@ -123,16 +132,71 @@ public sealed class CgroupTests : IDisposable
         Assert.True(told.Wait(TimeSpan.FromSeconds(30)));
     }
 
-    [Fact]
-    public void DeviceProgramEndsWithTheRuleThatCoversAll()
+    /// <summary>What the kernel would answer, by running the program.</summary>
+    private static bool MayUse(IEnumerable<DeviceRule> rules, string access, string type, uint major, uint minor)
     {
-        var everything = DeviceProgram.Compile([new DeviceRule { Allow = true, Access = "rwm" }]);
-        var nothing = DeviceProgram.Compile([new DeviceRule { Allow = true, Access = "rwm" }, new DeviceRule { Allow = false, Type = "a" }]);
-        // mov r0, 1 or 0; exit.
-        Assert.Equal([0xb4, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0], everything[^16..]);
-        Assert.Equal([0xb4, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0], nothing[^16..]);
-        Assert.Equal(everything.Length, nothing.Length);
-        Assert.Equal(nothing, DeviceProgram.Compile([]));
+        var wanted = access.Aggregate(0u, (all, letter) => all | letter switch { 'm' => 1u, 'r' => 2u, _ => 4u });
+        uint[] context = [wanted << 16 | (type == "b" ? 1u : 2u), major, minor];
+        var code = DeviceProgram.Compile(rules);
+        var registers = new uint[3];
+        for (var at = 0; ; at++)
+        {
+            var instruction = code.AsSpan(at * 8, 8);
+            var (to, from) = (instruction[1] & 15, instruction[1] >> 4);
+            var (offset, value) = (BitConverter.ToInt16(instruction[2..]), BitConverter.ToUInt32(instruction[4..]));
+            switch (instruction[0])
+            {
+                case 0x61: registers[to] = context[offset / 4]; break;
+                case 0x44: registers[to] |= value; break;
+                case 0x54: registers[to] &= value; break;
+                case 0x5c: registers[to] &= registers[from]; break;
+                case 0xa4: registers[to] ^= value; break;
+                case 0x74: registers[to] >>= (int)value; break;
+                case 0xb4: registers[to] = value; break;
+                case 0x15: at += registers[to] == value ? offset : 0; break;
+                case 0x55: at += registers[to] != value ? offset : 0; break;
+                case 0x95: return registers[0] == 1;
+                case var unknown: throw new InvalidDataException($"opcode {unknown:x}");
+            }
+        }
+    }
+
+    [Fact]
+    public void DeviceRulesAddUpAndLaterOnesOverride()
+    {
+        static DeviceRule Rule(bool allow, string? type, long? major, long? minor, string? access) =>
+            new() { Allow = allow, Type = type, Major = major, Minor = minor, Access = access };
+        var none = Rule(false, null, null, null, "rwm");
+        // What every container has.
+        Assert.True(MayUse([none], "rw", "c", 1, 3));
+        Assert.True(MayUse([none], "m", "b", 8, 0));
+        Assert.False(MayUse([none], "r", "b", 8, 0));
+        Assert.False(MayUse([], "r", "c", 10, 229));
+
+        DeviceRule[] split = [none, Rule(true, "c", 10, 229, "r"), Rule(true, "c", 10, 229, "w")];
+        Assert.True(MayUse(split, "rw", "c", 10, 229));
+        Assert.False(MayUse(split, "rw", "c", 10, 230));
+        Assert.False(MayUse(split, "rw", "b", 10, 229));
+        DeviceRule[] wide = [none, Rule(true, "c", 10, -1, "r"), Rule(true, "c", 10, 229, "w")];
+        Assert.True(MayUse(wide, "rw", "c", 10, 229));
+        Assert.False(MayUse(wide, "rw", "c", 10, 230));
+
+        DeviceRule[] allBut = [Rule(true, "a", null, null, null), Rule(false, "b", 8, 0, "w")];
+        Assert.True(MayUse(allBut, "r", "b", 8, 0));
+        Assert.False(MayUse(allBut, "rw", "b", 8, 0));
+        Assert.True(MayUse(allBut, "rw", "b", 8, 1));
+        Assert.False(MayUse([.. allBut, none], "r", "b", 8, 1));
+    }
+
+    [SkippableFact]
+    public void ManyDeviceRulesPassTheKernelsVerifier()
+    {
+        Skip.IfNot(Environment.UserName == "root", "needs root");
+        using var program = Bpf.LoadDeviceProgram(DeviceProgram.Compile(Enumerable.Range(0, 1000).Select(number => new DeviceRule
+        {
+            Allow = number % 3 != 0, Type = number % 2 == 0 ? "c" : "b", Major = number % 7 == 0 ? null : number, Minor = number, Access = "rwm"[(number % 3)..],
+        })));
+        Assert.False(program.IsInvalid);
     }
 
     public void Dispose() => Directory.Delete(_directory, recursive: true);

@@ -63,7 +63,20 @@ public sealed class ContainerFixture : IDisposable
         Rootfs = rootfs ?? MakeRootfs(),
         MountSources = new Dictionary<int, string>(),
         Stdio = stdio ?? new Stdio(),
+        Adopt = Adopt,
+        Bundle = "/the/bundle",
     };
+
+    /// <summary>There is no reaper here: each child is waited for.</summary>
+    internal static Task<ProcessExit> Adopt(int pid)
+    {
+        var pidFd = Processes.Open(pid);
+        return Task.Run(() =>
+        {
+            using (pidFd)
+                return new ProcessExit(Processes.Wait(pidFd).Code, DateTimeOffset.UtcNow);
+        });
+    }
 
     internal KataLike.Agent.Containers.Containers Maker => new(new CgroupRoot(Cgroup));
 
@@ -80,7 +93,7 @@ public sealed class ContainerFixture : IDisposable
             {
                 try
                 {
-                    container.Start();
+                    container.Start(ContainerFixture.Adopt);
                     var output = ReadAll(read);
                     return (output, Processes.Wait(container.Process.PidFd));
                 }

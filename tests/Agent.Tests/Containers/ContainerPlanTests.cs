@@ -12,7 +12,7 @@ public class ContainerPlanTests
 {
     private static ContainerRequest Request(Spec spec) => new()
     {
-        Id = "box", Spec = spec, Rootfs = "/rootfs", MountSources = new Dictionary<int, string>(), Stdio = new Stdio(),
+        Id = "box", Spec = spec, Rootfs = "/rootfs", MountSources = new Dictionary<int, string>(), Stdio = new Stdio(), Adopt = _ => Task.FromResult(default(ProcessExit)),
     };
 
     private static ContainerPlan Plan(Func<LinuxSpec, LinuxSpec> change) =>
@@ -25,8 +25,8 @@ public class ContainerPlanTests
     public void DefaultSpecIsPlanned()
     {
         var plan = ContainerPlan.From(Request(Spec.Default()));
-        Assert.Equal(Namespaces.Pid | Namespaces.Network | Namespaces.Ipc | Namespaces.Uts | Namespaces.Mount, plan.NewNamespaces);
-        Assert.Empty(plan.JoinedNamespaces);
+        Assert.Equal(Namespaces.Pid | Namespaces.Network | Namespaces.Ipc | Namespaces.Uts | Namespaces.Mount, plan.Namespaces.New);
+        Assert.Empty(plan.Namespaces.Joined);
         Assert.Equal("runc", plan.HostName);
         Assert.Equal("box", plan.CgroupPath);
         Assert.True(plan.Root.ReadOnly);
@@ -39,36 +39,56 @@ public class ContainerPlanTests
         Assert.Equal(
             ["/usr/local/sbin/sh", "/usr/local/bin/sh", "/usr/sbin/sh", "/usr/bin/sh", "/sbin/sh", "/bin/sh"], plan.Process.Candidates);
         const ulong kept = 1UL << 29 | 1UL << 5 | 1UL << 10;
-        Assert.Equal(new CapabilitySets(kept, kept, 0, kept, kept), plan.Process.Capabilities);
+        Assert.Equal(new CapabilitySets(kept, kept, 0, kept, kept), plan.Process.Capabilities!.Value);
         Assert.Equal([new ResourceLimit(7, 1024, 1024)], plan.Process.Limits);
         Assert.Equal(18, plan.Process.Umask);
         Assert.True(plan.Process.NoNewPrivileges);
     }
 
     [Fact]
-    public void NamespaceWithAPathIsTheGuestsOwnForTheFirstContainer()
+    public void FirstContainerTakesTheGuestsOwnForWhatEnginesPrepareAndNothingElseOfTheHost()
+    {
+        static IReadOnlyList<Namespace> At(params string[] types) => [.. types.Select(type => new Namespace { Type = type, Path = $"/run/{type}/x" })];
+        var plan = Plan(linux => linux with { Namespaces = [new Namespace { Type = "mount" }, .. At("network", "ipc", "uts")] });
+        Assert.Equal(Namespaces.Mount, plan.Namespaces.New);
+        Assert.Empty(plan.Namespaces.Joined);
+        foreach (var type in new[] { "pid", "user", "cgroup", "time" })
+        {
+            Refuses($"linux.namespaces: cannot join the {type} namespace /run/{type}/x: the sandbox has no other container, and the host's is out of reach",
+                spec => spec with { Linux = spec.Linux! with { Namespaces = At(type) } });
+        }
+    }
+
+    [Fact]
+    public void MountNamespaceIsAlwaysItsOwn() =>
+        Assert.Equal(Namespaces.Mount | Namespaces.Uts, Plan(linux => linux with { Namespaces = [new Namespace { Type = "uts" }] }).Namespaces.New);
+
+    [Fact]
+    public void UserNamespaceOwnsWhatIsMade()
     {
         var plan = Plan(linux => linux with
         {
-            Namespaces = [new Namespace { Type = "mount" }, new Namespace { Type = "network", Path = "/run/netns/x" }],
+            Namespaces = [new Namespace { Type = "user" }, new Namespace { Type = "cgroup" }],
+            UidMappings = [new IdMapping { ContainerId = 0, HostId = 1000, Size = 10 }, new IdMapping { ContainerId = 10, HostId = 5000, Size = 1 }],
+            GidMappings = [new IdMapping { ContainerId = 0, HostId = 2000, Size = 10 }],
         });
-        Assert.Equal(Namespaces.Mount, plan.NewNamespaces);
-        Assert.Empty(plan.JoinedNamespaces);
+        var owners = plan.Namespaces.Owners!;
+        Assert.Equal([1000u, 1009u, 5000u, null], new uint[] { 0, 9, 10, 11 }.Select(owners.User));
+        Assert.Equal((1000u, 2000u), plan.Root.Owner);
+        Assert.True(plan.Root.BindNodes);
+        // The cgroup mount of runc's document is read-only.
+        Assert.Null(plan.CgroupOwner);
     }
 
     [Fact]
     public void WhatIsNotSupportedIsRefused()
     {
         Refuses("linux.seccomp: the host has not compiled it", spec => spec with { Linux = spec.Linux! with { Seccomp = new Seccomp { DefaultAction = "SCMP_ACT_ALLOW" } } });
-        Refuses("linux.namespaces: a user namespace is not supported", spec => spec with
-        {
-            Linux = spec.Linux! with { Namespaces = [.. spec.Linux.Namespaces!, new Namespace { Type = "user" }] },
-        });
-        Refuses("linux.namespaces: joining a mount namespace is not supported", spec => spec with
+        Refuses("linux.namespaces: joining the mount namespace /proc/1/ns/mnt is not supported: it is the host's", spec => spec with
         {
             Linux = spec.Linux! with { Namespaces = [new Namespace { Type = "mount", Path = "/proc/1/ns/mnt" }] },
         });
-        Refuses("process.apparmorProfile is not supported", spec => spec with { Process = spec.Process! with { ApparmorProfile = "x" } });
+        Refuses("unable to apply apparmor profile: apparmor: config provided but apparmor not supported", spec => spec with { Process = spec.Process! with { ApparmorProfile = "x" } });
         Refuses("mounts[0] (/a): /b is not shared with the guest", spec => spec with
         {
             Mounts = [new Mount { Destination = "/a", Type = "bind", Source = "/b" }],

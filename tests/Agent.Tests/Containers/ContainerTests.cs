@@ -285,7 +285,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         try
         {
             using var master = container.Process.Terminal!;
-            container.Start();
+            container.Start(ContainerFixture.Adopt);
             Files.Write(master, "line\n"u8);
             var output = ContainerFixture.ReadAll(master);
             Assert.Contains("/dev/pts/0\r\n31 97\r\nx\r\n1000\r\n", output.Replace("line\r\n", "", StringComparison.Ordinal));
@@ -343,7 +343,7 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
             }
         });
         using var container = fixture.Maker.Create(fixture.Request(With("", process => process with { Args = [program] }), rootfs));
-        Assert.Equal(message, Assert.Throws<ContainerException>(container.Start).Message);
+        Assert.Equal(message, Assert.Throws<ContainerException>(() => container.Start(ContainerFixture.Adopt)).Message);
         Processes.Wait(container.Process.PidFd);
         container.Delete();
         Assert.False(Directory.Exists(container.Cgroup.Path));

@@ -25,7 +25,7 @@ public sealed class ExecTests : IClassFixture<ContainerFixture>, IDisposable
         var request = _fixture.Request((change ?? (same => same))(spec), stdio: new Stdio { Input = _held }) with { Sandbox = sandbox };
         var container = _fixture.Maker.Create(request);
         _containers.Add(container);
-        container.Start();
+        container.Start(ContainerFixture.Adopt);
         return container;
     }
 
