@@ -16,10 +16,9 @@ public sealed record MountFlags
         ["noexec"] = (NoExecution, 0), ["exec"] = (0, NoExecution),
         ["nodiratime"] = (NoDirectoryAccessTime, 0), ["diratime"] = (0, NoDirectoryAccessTime),
         ["nosymfollow"] = (NoSymbolicLinks, 0), ["symfollow"] = (0, NoSymbolicLinks),
-        // The way of keeping access times is one choice of three; relative is the kernel's default.
-        ["noatime"] = (NoAccessTime, AccessTime), ["strictatime"] = (StrictAccessTime, AccessTime),
-        ["relatime"] = (0, AccessTime), ["atime"] = (0, AccessTime),
-        ["norelatime"] = (0, AccessTime), ["nostrictatime"] = (0, AccessTime),
+        ["noatime"] = (NoAccessTime, 0), ["atime"] = (0, NoAccessTime),
+        ["strictatime"] = (StrictAccessTime, 0), ["nostrictatime"] = (0, StrictAccessTime),
+        ["relatime"] = (0, 0), ["norelatime"] = (0, 0),
     };
 
     private static readonly Dictionary<string, MountPropagation> Propagations = new()
@@ -85,9 +84,9 @@ public sealed record MountFlags
     private bool Take(string option)
     {
         if (Attributes.TryGetValue(option, out var change))
-            (Set, Clear) = ((Set & ~change.Clear) | change.Set, (Clear & ~change.Set) | change.Clear);
+            (Set, Clear) = Apply(option, change, Set, Clear);
         else if (option.StartsWith('r') && Attributes.TryGetValue(option[1..], out change))
-            (RecursiveSet, RecursiveClear) = ((RecursiveSet & ~change.Clear) | change.Set, (RecursiveClear & ~change.Set) | change.Clear);
+            (RecursiveSet, RecursiveClear) = Apply(option[1..], change, RecursiveSet, RecursiveClear);
         else if (option is "bind" or "rbind")
             (Bind, Recursive) = (true, Recursive || option == "rbind");
         else if (option == "remount")
@@ -99,6 +98,16 @@ public sealed record MountFlags
         else
             return false;
         return true;
+    }
+
+    private static (MountAttributes Set, MountAttributes Clear) Apply(
+        string option, (MountAttributes Set, MountAttributes Clear) change, MountAttributes set, MountAttributes clear)
+    {
+        (set, clear) = ((set & ~change.Clear) | change.Set, (clear & ~change.Set) | change.Clear);
+        // How access times are kept is one choice of three. As with mount(2): strict wins, relative is the default.
+        if (option.EndsWith("atime", StringComparison.Ordinal))
+            clear |= AccessTime;
+        return (set.HasFlag(StrictAccessTime) ? set & ~NoAccessTime : set, clear);
     }
 
     private static Propagation? PropagationOf(string option) =>

@@ -6,7 +6,7 @@ namespace KataLike.Linux;
 internal static unsafe partial class Libc
 {
     internal const int SYS_openat2 = 437;
-    internal const int RESOLVE_IN_ROOT = 0x10;
+    internal const int RESOLVE_NO_SYMLINKS = 4, RESOLVE_IN_ROOT = 0x10;
     internal const int AT_SYMLINK_NOFOLLOW = 0x100;
     internal const uint S_IFLNK = 0xa000, S_IFBLK = 0x6000;
 
@@ -47,12 +47,20 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
         TryOpen(path, flags, out var file) is var errno and not Errno.None ? throw new LinuxException(errno, "open", path) : file!;
 
     /// <summary>Opens a path, or says why not.</summary>
-    public Errno TryOpen(string path, int flags, out FileDescriptor? file)
+    public Errno TryOpen(string path, int flags, out FileDescriptor? file) =>
+        TryOpen(root.Number, path.Length == 0 ? "/" : path, flags, Libc.RESOLVE_IN_ROOT, out file);
+
+    /// <summary>Opens an absolute path of the caller's own root. ELOOP: a part of it is a symbolic link.</summary>
+    public static FileDescriptor OpenWithoutLinks(string path, int flags) =>
+        TryOpen(Libc.AT_FDCWD, path, flags, Libc.RESOLVE_NO_SYMLINKS, out var file) is var errno and not Errno.None
+            ? throw new LinuxException(errno, "open", path) : file!;
+
+    private static Errno TryOpen(int at, string path, int flags, ulong resolve, out FileDescriptor? file)
     {
-        var how = new Libc.open_how { flags = (ulong)(uint)(flags | Libc.O_CLOEXEC), resolve = Libc.RESOLVE_IN_ROOT };
+        var how = new Libc.open_how { flags = (ulong)(uint)(flags | Libc.O_CLOEXEC), resolve = resolve };
         nint result;
-        fixed (byte* name = Name(path.Length == 0 ? "/" : path))
-            do result = Libc.syscall(Libc.SYS_openat2, root.Number, (nint)name, (nint)(&how), sizeof(Libc.open_how));
+        fixed (byte* name = Name(path))
+            do result = Libc.syscall(Libc.SYS_openat2, at, (nint)name, (nint)(&how), sizeof(Libc.open_how));
             // EAGAIN: something was renamed meanwhile, and the kernel could not be sure that ".." stays inside.
             while (result < 0 && Libc.LastError is Errno.EINTR or Errno.EAGAIN);
         file = result < 0 ? null : new FileDescriptor((int)result);
@@ -104,11 +112,12 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
     /// <summary>Where something that is inside is, as a process whose root this is sees it, with no link on the way.</summary>
     public string PathOf(FileDescriptor inside)
     {
-        var (all, above) = (Link(inside), Link(root));
+        var (all, above) = (Path(inside), Path(root));
         return all.Length > above.Length && all.StartsWith(above, StringComparison.Ordinal) ? all[above.TrimEnd('/').Length..] : "/";
     }
 
-    private static string Link(FileDescriptor file)
+    /// <summary>The path of an open file as the calling thread sees it, with no link on the way.</summary>
+    public static string Path(FileDescriptor file)
     {
         var buffer = stackalloc byte[4096];
         fixed (byte* path = Name(file.ProcPath))

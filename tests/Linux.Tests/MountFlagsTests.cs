@@ -31,7 +31,9 @@ public class MountFlagsTests
     {
         Assert.Equal((None, ReadOnly), (Parse("ro", "rw").Set, Parse("ro", "rw").Clear));
         Assert.Equal((ReadOnly, None), (Parse("rw", "ro").Set, Parse("rw", "ro").Clear));
-        Assert.Equal((None, AccessTime), (Parse("noatime", "relatime").Set, Parse("noatime", "relatime").Clear));
+        Assert.Equal((NoAccessTime, AccessTime), (Parse("noatime", "relatime").Set, Parse("noatime", "relatime").Clear));
+        Assert.Equal((None, AccessTime), (Parse("noatime", "atime").Set, Parse("noatime", "atime").Clear));
+        Assert.Equal(StrictAccessTime, Parse("strictatime", "noatime").Set);
         Assert.Equal([new(MountPropagation.Slave, false), new(MountPropagation.Shared, true)], Parse("slave", "rshared").Propagation);
     }
 

@@ -16,7 +16,8 @@ internal sealed class DeviceNodes(RootPlan plan, RootDirectory root)
         else
             foreach (var node in plan.Nodes)
                 Make(root, node, node.Path, node.UserId, node.GroupId);
-        foreach (var (path, target) in plan.Links)
+        // Not every kernel has a core file to link to.
+        foreach (var (path, target) in plan.Links.Where(link => link.Path != RootPlan.Core || File.Exists(link.Target)))
             root.MakeLink(path, target, replace: path == RootPlan.Ptmx);
         if (plan.Console)
             root.MakeFile("/dev/console", 0x180 /* 0600 */).Dispose();

@@ -136,8 +136,11 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
         if (mount.Ids is { } ids)
             MapIds(mount, tree, ids);
         var set = mount.ReadOnlyLast ? flags.Set & ~MountAttributes.ReadOnly : flags.Set;
-        if ((set | flags.Clear) != 0)
-            Mounts.Change(tree, set, flags.Clear);
+        // A copy of a mount has that one's attributes; as with runc, it keeps them only if it is given none.
+        var isCopy = mount.Kind == MountKind.Cgroup || (mount.Kind == MountKind.Bind && flags.Set != 0);
+        var clear = flags.Clear | (isCopy ? MountAttributes.Restrictions & ~set : 0);
+        if ((set | clear) != 0)
+            Mounts.Change(tree, set, clear);
         ChangeTree(flags, tree);
         Mounts.Attach(tree, target);
     }
@@ -152,12 +155,11 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
 
     private static void MapIds(MountPlan mount, FileDescriptor tree, IdMappings ids)
     {
-        using var mapping = IdMaps.MakeNamespace(ids.Users, ids.Groups);
         try
         {
-            Mounts.MapIds(tree, mapping, ids.Recursive);
+            IdMaps.Apply(tree, ids);
         }
-        catch (LinuxException e) when (e.Errno is Errno.EINVAL or Errno.EPERM)
+        catch (LinuxException e) when (e.Call == "mount_setattr")
         {
             throw mount.Failed($"its file system cannot map ids: {e.Errno.Text()}", e);
         }

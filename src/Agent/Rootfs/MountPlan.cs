@@ -22,9 +22,6 @@ internal enum MountKind
     Remount,
 }
 
-/// <summary>How a mount shows owners (config.md, "Mounts", uidMappings).</summary>
-internal sealed record IdMappings(IReadOnlyList<IdRange> Users, IReadOnlyList<IdRange> Groups, bool Recursive);
-
 /// <summary>One mount of the container (config.md, "Mounts").</summary>
 internal sealed record MountPlan
 {
@@ -95,13 +92,9 @@ internal sealed record MountPlan
     private static string SourceOf(int index, IReadOnlyDictionary<int, string> sources, string at, string? source) =>
         sources.TryGetValue(index, out var path) ? path : throw new ContainerException($"{at}: {source} is not shared with the guest");
 
-    /// <summary>"idmap" without mappings of its own takes those of the container's user namespace.</summary>
-    private static IdMappings? MappingsOf(Mount mount, MountFlags flags, LinuxSpec linux)
-    {
-        var (users, groups) = mount.UidMappings is { Count: > 0 } ? (mount.UidMappings, mount.GidMappings)
-            : flags.MapIds ? (linux.UidMappings, linux.GidMappings) : (null, null);
-        return users is null ? null : new IdMappings(Ranges(users), Ranges(groups ?? []), flags.MapIdsRecursively);
-    }
+    private static IdMappings? MappingsOf(Mount mount, MountFlags flags, LinuxSpec linux) =>
+        mount.OwnerMappings(linux) is var (users, groups)
+            ? new IdMappings(Ranges(users), Ranges(groups), flags.MapIdsRecursively) : null;
 
     private static List<IdRange> Ranges(IReadOnlyList<IdMapping> mappings) =>
         [.. mappings.Select(mapping => new IdRange(mapping.ContainerId, mapping.HostId, mapping.Size))];

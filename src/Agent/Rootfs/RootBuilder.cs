@@ -93,7 +93,7 @@ internal sealed class RootBuilder(RootPlan plan, IReadOnlyDictionary<int, FileDe
     private static FileDescriptor? Find(RootDirectory root, string path) => root.TryOpen(path, Files.PathOnly, out var file) switch
     {
         Errno.None => file,
-        Errno.ENOENT or Errno.ENOTDIR => null,
+        Errno.ENOENT => null,
         var errno => throw new LinuxException(errno, "open", path),
     };
 }

@@ -29,11 +29,13 @@ internal sealed record RootPlan
         ("/dev/stdin", "/proc/self/fd/0"),
         ("/dev/stdout", "/proc/self/fd/1"),
         ("/dev/stderr", "/proc/self/fd/2"),
-        ("/dev/core", "/proc/kcore"),
+        (Core, "/proc/kcore"),
     ];
 
     /// <summary>Always a link, whatever the root file system or the document has there.</summary>
     public const string Ptmx = "/dev/ptmx";
+
+    public const string Core = "/dev/core";
 
     /// <summary>In the guest.</summary>
     public required string Path { get; init; }

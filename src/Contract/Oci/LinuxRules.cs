@@ -33,7 +33,8 @@ internal static class LinuxRules
     public static void Check(LinuxSpec linux, string path)
     {
         CheckNamespaces(linux.Namespaces, $"{path}.namespaces");
-        Each(linux.Devices, $"{path}.devices", CheckDevice);
+        MountRules.CheckSysctls(linux, $"{path}.sysctl");
+        Each(linux.Devices, $"{path}.devices", MountRules.CheckDevice);
         if (linux.Resources is { } resources)
             Check(resources, $"{path}.resources");
         if (linux.Seccomp is { } seccomp)
@@ -131,12 +132,6 @@ internal static class LinuxRules
             if (entry.Path is { Length: > 0 })
                 Absolute(entry.Path, $"{at}.path");
         });
-    }
-
-    private static void CheckDevice(Device device, string path)
-    {
-        Absolute(device.Path, $"{path}.path");
-        OneOf(device.Type, $"{path}.type", ["c", "b", "u", "p"]);
     }
 
     private static void CheckDeviceRule(DeviceRule rule, string path)

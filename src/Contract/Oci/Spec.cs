@@ -71,6 +71,12 @@ public sealed record Mount
     public IReadOnlyList<IdMapping>? UidMappings { get; init; }
 
     public IReadOnlyList<IdMapping>? GidMappings { get; init; }
+
+    /// <summary>How its owners are to be mapped: its own mappings, or with "idmap" those of the container; null: not at all.</summary>
+    public (IReadOnlyList<IdMapping> Users, IReadOnlyList<IdMapping> Groups)? OwnerMappings(LinuxSpec? linux) =>
+        UidMappings is { Count: > 0 } users ? (users, GidMappings ?? [])
+        : Options?.Any(option => option is "idmap" or "ridmap") == true ? (linux?.UidMappings ?? [], linux?.GidMappings ?? [])
+        : null;
 }
 
 /// <summary>config.md, "POSIX-platform Hooks"; each list runs in order.</summary>

@@ -11,7 +11,7 @@ internal static class SpecRules
 
         ProcessRules.Check(spec.Process ?? throw new OciException("$.process", "is missing"), "$.process");
         NotEmpty((spec.Root ?? throw new OciException("$.root", "is missing")).Path, "$.root.path");
-        Each(spec.Mounts, "$.mounts", static (mount, path) => NotEmpty(mount.Destination, $"{path}.destination"));
+        MountRules.Check(spec.Mounts, spec.Linux, "$.mounts");
         CheckHooks(spec.Hooks);
         if (spec.Linux is { } linux)
             LinuxRules.Check(linux, "$.linux");

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using KataLike.Contract;
 using KataLike.Linux;
 
 namespace KataLike.Runtime.Storage;
@@ -56,15 +57,13 @@ internal sealed class ShareNamespace : IDisposable
         {
             foreach (var share in plan.Shares)
                 Attach(containerId, share);
-            if (plan.Rootfs.Count > 0)
-                Directory.CreateDirectory($"{_writable.ProcPath}/{containerId}/{SharePlan.RootfsName}");
-            foreach (var mount in plan.Rootfs)
-                AttachRootfs(containerId, mount);
+            foreach (var fileSystem in plan.FileSystems)
+                Attach(containerId, fileSystem);
         }
-        catch
+        catch (Exception error)
         {
             Detach(containerId);
-            throw;
+            throw error is IOException and not LinuxException ? new RuntimeException($"cannot share with the guest: {error.Message}", cause: error) : error;
         }
     }
 
@@ -81,12 +80,16 @@ internal sealed class ShareNamespace : IDisposable
 
     private void Attach(string containerId, HostShare share)
     {
+        // On the caller's thread, which sees the source as the host does.
+        using var source = Open(share);
         try
         {
-            // On the caller's thread, which sees the source as the host does.
-            using var tree = Mounts.Clone(share.Source, share.Recursive);
-            var attributes = share.ReadOnly ? MountAttributes.ReadOnly : MountAttributes.None;
-            Mounts.Change(tree, attributes, propagation: share.Propagation, recursive: true);
+            using var tree = Mounts.Clone(source, share.Recursive);
+            Mounts.Change(tree, share.ReadOnlyBelow ? MountAttributes.ReadOnly : 0, propagation: share.Propagation, recursive: true);
+            if (share.ReadOnly)
+                Mounts.Change(tree, MountAttributes.ReadOnly);
+            if (share.Ids is { } ids)
+                IdMaps.Apply(tree, ids);
             var place = $"{_writable!.ProcPath}/{containerId}/{share.Name}";
             if (Files.Status(tree).IsDirectory)
                 Directory.CreateDirectory(place);
@@ -96,33 +99,56 @@ internal sealed class ShareNamespace : IDisposable
         }
         catch (LinuxException error)
         {
-            var what = share.Name == SharePlan.RootfsName ? "root file system" : "mount source";
-            throw new RuntimeException($"{what} {share.Source}: {error.Errno.Text()}", cause: error);
+            throw Failed(share.Source, share.Destination, error.Message, error);
         }
     }
 
-    private void AttachRootfs(string containerId, RootfsMount mount)
+    private static FileDescriptor Open(HostShare share)
     {
-        if (mount.IsBind)
-        {
-            var readOnly = mount.Options.Contains("ro");
-            Attach(containerId, new HostShare(mount.Source, SharePlan.RootfsName, Recursive: true, readOnly, MountPropagation.Private));
-            return;
-        }
         try
         {
-            Run(() => MountNamespace.Mount(mount.Source, $"{_shared}/{containerId}/{SharePlan.RootfsName}", mount.Type, mount.Options));
+            if (share.Bundle is null)
+                return Files.Open(share.Source, Files.PathOnly);
+            using var bundle = Files.Open(share.Bundle, Files.PathOnly);
+            return RootDirectory.OpenWithoutLinks(Path.GetFullPath(share.Source, RootDirectory.Path(bundle)), Files.PathOnly | Files.Directory);
         }
         catch (LinuxException error)
         {
-            throw new RuntimeException($"root file system {mount.Type} {mount.Source}: {error.Errno.Text()}", cause: error);
+            throw share.Bundle is null ? Failed(share.Source, share.Destination, $"stat {share.Source}: {error.Errno.Text()}", error)
+                : error.Errno == Errno.ELOOP ? new RuntimeException("invalid rootfs: not an absolute path, or a symlink", cause: error)
+                : new RuntimeException($"invalid rootfs: stat {error.Operand}: {error.Errno.Text()}", cause: error);
         }
     }
+
+    private void Attach(string containerId, HostFileSystem fileSystem)
+    {
+        var (name, mount, destination) = fileSystem;
+        if (mount.IsBind)
+        {
+            Attach(containerId, new HostShare(mount.Source, name) { ReadOnly = mount.Options.Contains("ro") });
+            return;
+        }
+        Directory.CreateDirectory($"{_writable!.ProcPath}/{containerId}/{name}");
+        try
+        {
+            Run(() => MountNamespace.Mount(mount.Source, $"{_shared}/{containerId}/{name}", mount.Type, mount.Options));
+        }
+        catch (LinuxException error)
+        {
+            throw name == SharePlan.RootfsName
+                ? new RuntimeException($"root file system {mount.Type} {mount.Source}: {error.Errno.Text()}", cause: error)
+                : Failed(mount.Source, destination, $"{mount.Type}: {error.Errno.Text()}", error);
+        }
+    }
+
+    /// <summary>In runc's words.</summary>
+    private static RuntimeException Failed(string source, string destination, string reason, Exception cause) =>
+        new(OneLine.Of($"error mounting \"{source}\" to rootfs at \"{destination}\": {reason}"), cause: cause);
 
     private void SetUp()
     {
         MountNamespace.Leave();
-        MountNamespace.Mount("katalike", _shared, "tmpfs", ["mode=0700", "size=4m", "nr_inodes=16k", "nosuid", "nodev", "noexec"]);
+        MountNamespace.Mount("katalike", _shared, "tmpfs", ["mode=0700", "size=4m", "nr_inodes=64k", "nosuid", "nodev", "noexec"]);
         _writable = Files.Open(_shared, Files.PathOnly | Files.Directory);
         using var top = Mounts.Clone(_shared, recursive: false);
         Mounts.Change(top, MountAttributes.ReadOnly);

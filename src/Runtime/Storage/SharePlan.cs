@@ -5,61 +5,105 @@ using KataLike.Linux;
 namespace KataLike.Runtime.Storage;
 
 /// <summary>A path of the host that a container sees, and its place below the container's shared directory.</summary>
-internal sealed record HostShare(string Source, string Name, bool Recursive, bool ReadOnly, MountPropagation Propagation);
+internal sealed record HostShare(string Source, string Name)
+{
+    /// <summary>In the container, for messages.</summary>
+    public string Destination { get; init; } = "/";
+
+    /// <summary>With what is mounted below it.</summary>
+    public bool Recursive { get; init; } = true;
+
+    public bool ReadOnly { get; init; }
+
+    /// <summary>What is mounted below it is read-only, too.</summary>
+    public bool ReadOnlyBelow { get; init; }
+
+    public MountPropagation Propagation { get; init; } = MountPropagation.Private;
+
+    public IdMappings? Ids { get; init; }
+
+    /// <summary>The bundle's directory for its own root file system, which no link may lead to; else null.</summary>
+    public string? Bundle { get; init; }
+}
+
+/// <summary>A file system that the host mounts, and its place below the container's shared directory.</summary>
+internal sealed record HostFileSystem(string Name, RootfsMount Mount, string Destination = "/");
 
 /// <summary>What of a container's mounts comes from the host, and what the agent is told about it.</summary>
 /// <remarks>
 /// config.json goes to the guest unmodified; this decides for each of its mounts whose source is meant:
 /// <list type="bullet">
-/// <item>no bind mount: the guest's kernel makes it (proc, tmpfs, …);</item>
+/// <item>no bind mount: the guest's kernel makes it (proc, tmpfs, …), unless its type is one whose source is a path or
+/// a device of the host (overlay, ext4, …): then the host mounts it and shares that;</item>
 /// <item>a bind mount onto /dev/shm: the sandbox's own tmpfs "shm", since memory is not shared across the machine boundary;</item>
 /// <item>a bind mount from /proc, /sys or /dev: the guest's own path of that name, since a device or a kernel file of the
 /// host is none in the guest (of these, /dev/shm/… are files and are shared);</item>
 /// <item>every other bind mount: shared from the host. A socket or FIFO among them shows, but connects nobody.</item>
 /// </list>
 /// </remarks>
-internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<RootfsMount> Rootfs, Overlay Overlay)
+internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<HostFileSystem> FileSystems, Overlay Overlay)
 {
     public const string RootfsName = "rootfs";
 
+    private static readonly string[] HostTypes =
+    [
+        "overlay", "ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs", "iso9660", "vfat", "exfat", "nfs", "nfs4", "cifs",
+    ];
+
     /// <param name="id">The container's; names its shared directory.</param>
     /// <param name="rootfs">containerd's mounts; empty: the specification's root.path.</param>
+    /// <exception cref="RuntimeException">A mount asks for what the host cannot do.</exception>
     public static SharePlan From(Spec spec, string id, string bundle, IReadOnlyList<RootfsMount> rootfs)
     {
-        var shares = new List<HostShare>();
         var overlay = new Overlay { Rootfs = $"{Hypervisor.SharedFiles.Tag}/{id}/{RootfsName}" };
+        var shares = new List<HostShare>();
         if (rootfs.Count == 0)
-            shares.Add(new HostShare(Absolute(spec.Root!.Path, bundle), RootfsName, Recursive: true, ReadOnly: false, MountPropagation.Private));
+            shares.Add(new HostShare(spec.Root!.Path, RootfsName) { Bundle = bundle });
+        var fileSystems = rootfs.Select(mount => new HostFileSystem(RootfsName, mount)).ToList();
 
         for (var index = 0; index < (spec.Mounts?.Count ?? 0); index++)
         {
             var mount = spec.Mounts![index];
-            var options = mount.Options ?? [];
-            if (mount.Type != "bind" && !options.Contains("bind") && !options.Contains("rbind"))
+            var flags = MountFlags.Parse(mount.Options ?? []);
+            var told = new MountSource { Index = (uint)index, Shared = $"{Hypervisor.SharedFiles.Tag}/{id}/{index}" };
+            if (flags.Remount)
                 continue;
-            if (mount.Destination.TrimEnd('/') == "/dev/shm")
+            if (!flags.Bind && mount.Type is not ("bind" or "rbind"))
             {
-                overlay.Mounts.Add(new MountSource { Index = (uint)index, SandboxTmpfs = "shm" });
-                continue;
+                if (!HostTypes.Contains(mount.Type))
+                    continue;
+                fileSystems.Add(FileSystem(mount, $"{index}", spec.Linux));
             }
-            var source = Absolute(mount.Source ?? "", bundle);
-            if (IsGuests(source))
-                continue;
-            shares.Add(Share(source, $"{index}", options));
-            overlay.Mounts.Add(new MountSource { Index = (uint)index, Shared = $"{Hypervisor.SharedFiles.Tag}/{id}/{index}" });
+            else if (Path.GetFullPath("/" + mount.Destination).TrimEnd('/') == "/dev/shm")
+                told.SandboxTmpfs = "shm";
+            else if (Absolute(mount.Source ?? "", bundle) is var source && IsGuests(source))
+                told.Guest = source;
+            else
+                shares.Add(Share(mount, source, $"{index}", flags, spec.Linux));
+            overlay.Mounts.Add(told);
         }
-        return new SharePlan(shares, rootfs, overlay);
+        return new SharePlan(shares, fileSystems, overlay);
     }
 
-    private static HostShare Share(string source, string name, IReadOnlyList<string> options)
+    private static HostShare Share(Mount mount, string source, string name, MountFlags flags, LinuxSpec? linux) => new(source, name)
     {
-        var follows = options.Any(option => option is "slave" or "rslave" or "shared" or "rshared");
-        return new HostShare(
-            source, name,
-            Recursive: !options.Contains("bind") || options.Contains("rbind"),
-            ReadOnly: options.Any(option => option is "ro" or "rro"),
-            follows ? MountPropagation.Slave : MountPropagation.Private);
-    }
+        Destination = mount.Destination,
+        Recursive = flags.Recursive || !flags.Bind,
+        ReadOnly = (flags.Set | flags.RecursiveSet).HasFlag(MountAttributes.ReadOnly),
+        ReadOnlyBelow = flags.RecursiveSet.HasFlag(MountAttributes.ReadOnly),
+        Propagation = flags.Propagation.Any(change => change.Kind is MountPropagation.Slave or MountPropagation.Shared)
+            ? MountPropagation.Slave : MountPropagation.Private,
+        Ids = mount.OwnerMappings(linux) is var (users, groups)
+            ? new IdMappings(Ranges(users), Ranges(groups), flags.MapIdsRecursively) : null,
+    };
+
+    private static HostFileSystem FileSystem(Mount mount, string name, LinuxSpec? linux) =>
+        mount.OwnerMappings(linux) is null
+            ? new HostFileSystem(name, new RootfsMount(mount.Type!, mount.Source ?? "", mount.Options ?? []), mount.Destination)
+            : throw new RuntimeException($"mount {mount.Destination}: id-mapped mounts are only supported for bind-mounts");
+
+    private static List<IdRange> Ranges(IReadOnlyList<IdMapping> mappings) =>
+        [.. mappings.Select(mapping => new IdRange(mapping.ContainerId, mapping.HostId, mapping.Size))];
 
     private static bool IsGuests(string source) =>
         !IsBelow(source, "/dev/shm") && (IsBelow(source, "/proc") || IsBelow(source, "/sys") || IsBelow(source, "/dev"));

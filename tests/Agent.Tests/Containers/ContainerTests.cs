@@ -112,10 +112,9 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
     public void DevicesAndLinksAreMade()
     {
         NeedsHost();
-        var output = fixture.Output("cd /dev; ls; stat -c '%n %F %t,%T %a' null zero full random urandom tty; for link in fd stdin stdout stderr ptmx core; do readlink $link; done; echo x > null; dd if=zero bs=4 count=1 2>/dev/null | wc -c");
+        var output = fixture.Output("cd /dev; ls | grep -v core; stat -c '%n %F %t,%T %a' null zero full random urandom tty; for link in fd stdin stdout stderr ptmx; do readlink $link; done; echo x > null; dd if=zero bs=4 count=1 2>/dev/null | wc -c");
         Assert.Equal(
             """
-            core
             fd
             full
             mqueue
@@ -141,7 +140,6 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
             /proc/self/fd/1
             /proc/self/fd/2
             pts/ptmx
-            /proc/kcore
 
             """, output[..output.LastIndexOf("4\n", StringComparison.Ordinal)]);
     }

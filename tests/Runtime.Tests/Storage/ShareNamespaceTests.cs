@@ -26,8 +26,8 @@ public sealed class ShareNamespaceTests : IDisposable
         {
             space.Attach("c1", new SharePlan(
                 [
-                    new HostShare($"{_directory}/rootfs", "rootfs", true, false, MountPropagation.Private),
-                    new HostShare($"{_directory}/file", "0", false, true, MountPropagation.Private),
+                    new HostShare($"{_directory}/rootfs", "rootfs"),
+                    new HostShare($"{_directory}/file", "0") { Recursive = false, ReadOnly = true },
                 ], [], new()));
 
             Assert.Equal("from the root\n", Shell(space, $"cat {Shared}/c1/rootfs/hello"));
@@ -55,7 +55,7 @@ public sealed class ShareNamespaceTests : IDisposable
         var overlay = new RootfsMount(
             "overlay", "overlay", [$"lowerdir={_directory}/rootfs", $"upperdir={_directory}/upper", $"workdir={_directory}/work", "noatime"]);
         using var space = ShareNamespace.Enter(Shared);
-        space.Attach("c1", new SharePlan([], [overlay], new()));
+        space.Attach("c1", new SharePlan([], [new HostFileSystem("rootfs", overlay)], new()));
         Assert.Equal("from the root\n", Shell(space, $"cat {Shared}/c1/rootfs/hello && touch {Shared}/c1/rootfs/up"));
         Assert.True(File.Exists($"{_directory}/upper/up"));
         Assert.False(File.Exists($"{_directory}/rootfs/up"));
@@ -69,11 +69,11 @@ public sealed class ShareNamespaceTests : IDisposable
         using var space = ShareNamespace.Enter(Shared);
         var plan = new SharePlan(
             [
-                new HostShare($"{_directory}/rootfs", "rootfs", true, false, MountPropagation.Private),
-                new HostShare("/nonexistent/source", "0", true, false, MountPropagation.Private),
+                new HostShare($"{_directory}/rootfs", "rootfs"),
+                new HostShare("/nonexistent/source", "0") { Destination = "/data" },
             ], [], new());
         var error = Assert.Throws<RuntimeException>(() => space.Attach("c1", plan));
-        Assert.Equal("mount source /nonexistent/source: no such file or directory", error.Message);
+        Assert.Equal("error mounting \"/nonexistent/source\" to rootfs at \"/data\": stat /nonexistent/source: no such file or directory", error.Message);
         Assert.Equal("", Shell(space, $"ls {Shared}"));
     }
 

@@ -11,7 +11,7 @@ public class SharePlanTests
     public void TheRootOfTheBundleIsShared()
     {
         var plan = Plan();
-        Assert.Equal([new HostShare("/b/rootfs", "rootfs", true, false, MountPropagation.Private)], plan.Shares);
+        Assert.Equal([new HostShare("rootfs", "rootfs") { Bundle = "/b" }], plan.Shares);
         Assert.Equal("katalike/c1/rootfs", plan.Overlay.Rootfs);
         Assert.Empty(plan.Overlay.Mounts);
     }
@@ -22,7 +22,7 @@ public class SharePlanTests
         RootfsMount mount = new("overlay", "overlay", ["lowerdir=/a"]);
         var plan = SharePlan.From(Spec(), "c1", "/b", [mount]);
         Assert.Empty(plan.Shares);
-        Assert.Equal([mount], plan.Rootfs);
+        Assert.Equal([new HostFileSystem("rootfs", mount)], plan.FileSystems);
     }
 
     [Fact]
@@ -36,9 +36,9 @@ public class SharePlanTests
 
         Assert.Equal(
             [
-                new HostShare("/srv/data", "1", true, true, MountPropagation.Private),
-                new HostShare("/b/hosts", "2", false, false, MountPropagation.Private),
-                new HostShare("/srv/shared", "3", true, false, MountPropagation.Slave),
+                new HostShare("/srv/data", "1") { Destination = "/data", ReadOnly = true },
+                new HostShare("/b/hosts", "2") { Destination = "/etc/hosts", Recursive = false },
+                new HostShare("/srv/shared", "3") { Destination = "/shared", Propagation = MountPropagation.Slave },
             ],
             plan.Shares.Skip(1));
         Assert.Equal(
@@ -61,7 +61,7 @@ public class SharePlanTests
     {
         var plan = Plan(Mount("/x", "bind", source, "bind"));
         Assert.Equal(shared ? 2 : 1, plan.Shares.Count);
-        Assert.Equal(shared ? 1 : 0, plan.Overlay.Mounts.Count);
+        Assert.Equal(shared ? "" : Path.GetFullPath(source), Assert.Single(plan.Overlay.Mounts).Guest);
     }
 
     [Fact]
