@@ -45,12 +45,12 @@ internal static class ContainerCreation
                 return 0;
             var status = attachment.Wait(signals!);
             if (!options.Boolean("keep"))
-                await Removal.RemoveAsync(root, state);
+                await Removal.RemoveAsync(root, state, invocation.Log.Warning);
             return status;
         }
         catch
         {
-            await Removal.RemoveAsync(root, state);
+            await Removal.RemoveAsync(root, state, invocation.Log.Warning);
             throw;
         }
     }
@@ -65,11 +65,12 @@ internal static class ContainerCreation
     private static ContainerState Describe(string id, Bundle bundle) => new()
     {
         Id = id,
-        Bundle = bundle.Path,
+        Bundle = bundle.Directory,
         Rootfs = bundle.Rootfs,
         Sandbox = bundle.Group ?? id,
         Created = DateTimeOffset.UtcNow,
         Annotations = bundle.Spec.Annotations,
+        Poststop = bundle.Spec.Hooks?.Poststop,
         Owner = PeerCredentials.OwnUser,
     };
 
@@ -82,7 +83,7 @@ internal static class ContainerCreation
         {
             await sandbox.CreateAsync(new CreateTaskRequest
             {
-                Id = state.Id, Bundle = bundle.Path, Terminal = streams.Terminal, Stdin = $"stub://{attachment.Stub.Ticket}",
+                Id = state.Id, Bundle = bundle.Directory, Terminal = streams.Terminal, Stdin = $"stub://{attachment.Stub.Ticket}",
             });
             attachment.Stub.Bind();
             (state with { Pid = attachment.Stub.Pid }).Save(root);
@@ -104,6 +105,6 @@ internal static class ContainerCreation
             return running;
         if (bundle.NeedsSandbox)
             throw new RuntimeException($"sandbox {sandbox} is not running: create its sandbox container first");
-        return SandboxClient.Start(root, sandbox, bundle.Path, invocation.Global.ConfigurationPath);
+        return SandboxClient.Start(root, sandbox, bundle.Directory, invocation.Global.ConfigurationPath);
     }
 }
