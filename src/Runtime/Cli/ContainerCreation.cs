@@ -35,6 +35,7 @@ internal static class ContainerCreation
         var process = bundle.Spec.Process!;
         var streams = new AttachmentOptions(process.Terminal, detach, options.Text("console-socket"), process.ConsoleSize);
         streams.Check();
+        CheckCgroupsPath(invocation.Global, bundle.Spec.Linux?.CgroupsPath);
 
         var state = Describe(invocation.ContainerId, bundle);
         state.Reserve(root);
@@ -60,6 +61,13 @@ internal static class ContainerCreation
     {
         if (options.Integer("preserve-fds") > 0)
             throw new RuntimeException("--preserve-fds is not supported: descriptors of the host cannot enter the virtual machine");
+    }
+
+    /// <summary>With --systemd-cgroup the path is systemd's, of which the guest makes a directory.</summary>
+    private static void CheckCgroupsPath(GlobalOptions global, string? path)
+    {
+        if (global.SystemdCgroup && path is { Length: > 0 } && path.Split(':').Length != 3)
+            throw new RuntimeException($"expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"{path}\" instead");
     }
 
     private static ContainerState Describe(string id, Bundle bundle) => new()

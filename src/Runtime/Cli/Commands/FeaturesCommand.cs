@@ -22,7 +22,7 @@ internal static class FeaturesCommand
     {
         OciVersionMin = "1.0.0",
         OciVersionMax = Version.Specification,
-        Hooks = [],
+        Hooks = ["prestart", "createRuntime", "poststart", "poststop"],
         MountOptions =
         [
             "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "iversion", "lazytime", "loud",
