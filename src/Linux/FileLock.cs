@@ -16,6 +16,15 @@ public static class FileLock
         Libc.Check(result, "flock");
         return true;
     }
+
+    /// <summary>Waits for the exclusive lock.</summary>
+    public static void Acquire(FileDescriptor file)
+    {
+        int result;
+        do result = Libc.flock(file.Number, Libc.LOCK_EX);
+        while (result < 0 && Libc.LastError == Errno.EINTR);
+        Libc.Check(result, "flock");
+    }
 }
 
 internal static partial class Libc

@@ -1,8 +1,27 @@
+using KataLike.Contract.Oci;
+
 namespace KataLike.Runtime;
 
 internal enum AcceleratorChoice { Auto, Kvm, Tcg }
 
 internal enum MachineType { Q35, Microvm }
+
+/// <summary>
+/// What a bundle's vm section may choose: nothing, unless it stands here. A path stands for itself, or with a slash at its end
+/// for all below it; a parameter for itself, or with a * at its end for all that begin so.
+/// </summary>
+internal sealed record VmAllowance
+{
+    public IReadOnlyList<string> HypervisorPaths { get; init; } = [];
+    public IReadOnlyList<string> HypervisorParameters { get; init; } = [];
+    public IReadOnlyList<string> KernelPaths { get; init; } = [];
+    public IReadOnlyList<string> KernelParameters { get; init; } = [];
+    public IReadOnlyList<string> InitrdPaths { get; init; } = [];
+    public IReadOnlyList<string> ImagePaths { get; init; } = [];
+
+    /// <summary>"vcpus" and "memory".</summary>
+    public IReadOnlyList<string> Hardware { get; init; } = [];
+}
 
 /// <summary>
 /// What an administrator may change. Every key has a default here, so that the file is needed for the exceptions
@@ -37,6 +56,23 @@ internal sealed record Configuration
 
     /// <summary>The guest's kernel and agent log to the console, and the sandbox process says what it does.</summary>
     public bool Debug { get; init; }
+
+    /// <summary>What the vm section of config.json may choose.</summary>
+    public VmAllowance Vm { get; init; } = new();
+
+    // No keys of the file: what a vm section has chosen.
+
+    /// <summary>Appended to QEMU's command line.</summary>
+    public IReadOnlyList<string> HypervisorParameters { get; init; } = [];
+
+    public VmImage? Image { get; init; }
+
+    /// <summary>The guest boots from the image in place of the initrd.</summary>
+    public bool ImageIsRoot { get; init; }
+
+    /// <summary>The machine's size, whatever the limits of containers; 0: by these.</summary>
+    public int ExactVcpus { get; init; }
+    public int ExactMemoryMib { get; init; }
 
     /// <summary>Reads a file; null: the default one, which need not exist.</summary>
     /// <exception cref="RuntimeException">The file cannot be read, or a line is not understood.</exception>
@@ -80,6 +116,13 @@ internal sealed record Configuration
         ("guest", "kernel_parameters") => this with { KernelParameters = entry.Strings() },
         ("sandbox", "boot_timeout_seconds") => this with { BootTimeoutSeconds = entry.Integer(1, 3600) },
         ("sandbox", "debug") => this with { Debug = entry.Boolean() },
+        ("vm", "hypervisor_paths") => this with { Vm = Vm with { HypervisorPaths = entry.Strings() } },
+        ("vm", "hypervisor_parameters") => this with { Vm = Vm with { HypervisorParameters = entry.Strings() } },
+        ("vm", "kernel_paths") => this with { Vm = Vm with { KernelPaths = entry.Strings() } },
+        ("vm", "kernel_parameters") => this with { Vm = Vm with { KernelParameters = entry.Strings() } },
+        ("vm", "initrd_paths") => this with { Vm = Vm with { InitrdPaths = entry.Strings() } },
+        ("vm", "image_paths") => this with { Vm = Vm with { ImagePaths = entry.Strings() } },
+        ("vm", "hardware") => this with { Vm = Vm with { Hardware = entry.Strings() } },
         _ => throw entry.Error($"unknown key {entry.Key} in section [{entry.Section}]"),
     };
 }

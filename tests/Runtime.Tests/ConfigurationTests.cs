@@ -23,6 +23,15 @@ public class ConfigurationTests
             [sandbox]
             boot_timeout_seconds = 7
             debug = true
+
+            [vm]
+            hypervisor_paths = ["/qemu"]
+            hypervisor_parameters = ["-smbios"]
+            kernel_paths = ["/kernels/"]
+            kernel_parameters = ["quiet"]
+            initrd_paths = ["/initrd"]
+            image_paths = ["/images/"]
+            hardware = ["vcpus"]
             """, "test");
 
         Assert.Equivalent(
@@ -38,6 +47,11 @@ public class ConfigurationTests
                 Initrd = "/i",
                 KernelParameters = ["a=1", "b # c"],
                 BootTimeoutSeconds = 7,
+                Vm = new VmAllowance
+                {
+                    HypervisorPaths = ["/qemu"], HypervisorParameters = ["-smbios"], KernelPaths = ["/kernels/"],
+                    KernelParameters = ["quiet"], InitrdPaths = ["/initrd"], ImagePaths = ["/images/"], Hardware = ["vcpus"],
+                },
                 Debug = true,
             }, read, strict: true);
     }

@@ -34,7 +34,7 @@ internal sealed record Command(string Name, string Summary, Func<Invocation, Tas
 }
 
 /// <summary>A command about to run.</summary>
-internal sealed record Invocation(GlobalOptions Global, Options Options)
+internal sealed record Invocation(GlobalOptions Global, Options Options, Log Log)
 {
     public string ContainerId => Options.Positionals[0];
 }

@@ -8,9 +8,10 @@ internal static class CommandLine
 {
     public static IReadOnlyList<Command> Commands { get; } =
     [
-        CreateCommand.Command, DeleteCommand.Command, ExecCommand.Command, FeaturesCommand.Command, KillCommand.Command,
-        ListCommand.Command, PauseCommand.Command, ProcessesCommand.Command, ResumeCommand.Command, RunCommand.Command,
-        SpecCommand.Command, StartCommand.Command, StateCommand.Command,
+        CheckpointCommands.Checkpoint, CreateCommand.Command, DeleteCommand.Command, EventsCommand.Command, ExecCommand.Command,
+        FeaturesCommand.Command, KillCommand.Command, ListCommand.Command, PauseCommand.Command, ProcessesCommand.Command,
+        CheckpointCommands.Restore, ResumeCommand.Command, RunCommand.Command, SpecCommand.Command, StartCommand.Command,
+        StateCommand.Command, UpdateCommand.Command,
     ];
 
     /// <returns>The exit code of the process.</returns>
@@ -70,7 +71,7 @@ internal static class CommandLine
             return 0;
         try
         {
-            return await command.Run(new Invocation(global, options));
+            return await command.Run(new Invocation(global, options, log));
         }
         catch (Exception e) when (e is not UsageException)
         {

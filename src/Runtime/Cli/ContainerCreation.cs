@@ -35,6 +35,7 @@ internal static class ContainerCreation
         var process = bundle.Spec.Process!;
         var streams = new AttachmentOptions(process.Terminal, detach, options.Text("console-socket"), process.ConsoleSize);
         streams.Check();
+        CheckCgroupsPath(invocation.Global, bundle.Spec.Linux?.CgroupsPath);
 
         var state = Describe(invocation.ContainerId, bundle);
         state.Reserve(root);
@@ -45,12 +46,12 @@ internal static class ContainerCreation
                 return 0;
             var status = attachment.Wait(signals!);
             if (!options.Boolean("keep"))
-                await Removal.RemoveAsync(root, state);
+                await Removal.RemoveAsync(root, state, invocation.Log.Warning);
             return status;
         }
         catch
         {
-            await Removal.RemoveAsync(root, state);
+            await Removal.RemoveAsync(root, state, invocation.Log.Warning);
             throw;
         }
     }
@@ -62,14 +63,22 @@ internal static class ContainerCreation
             throw new RuntimeException("--preserve-fds is not supported: descriptors of the host cannot enter the virtual machine");
     }
 
+    /// <summary>With --systemd-cgroup the path is systemd's, of which the guest makes a directory.</summary>
+    private static void CheckCgroupsPath(GlobalOptions global, string? path)
+    {
+        if (global.SystemdCgroup && path is { Length: > 0 } && path.Split(':').Length != 3)
+            throw new RuntimeException($"expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"{path}\" instead");
+    }
+
     private static ContainerState Describe(string id, Bundle bundle) => new()
     {
         Id = id,
-        Bundle = bundle.Path,
+        Bundle = bundle.Directory,
         Rootfs = bundle.Rootfs,
         Sandbox = bundle.Group ?? id,
         Created = DateTimeOffset.UtcNow,
         Annotations = bundle.Spec.Annotations,
+        Poststop = bundle.Spec.Hooks?.Poststop,
         Owner = PeerCredentials.OwnUser,
     };
 
@@ -82,7 +91,7 @@ internal static class ContainerCreation
         {
             await sandbox.CreateAsync(new CreateTaskRequest
             {
-                Id = state.Id, Bundle = bundle.Path, Terminal = streams.Terminal, Stdin = $"stub://{attachment.Stub.Ticket}",
+                Id = state.Id, Bundle = bundle.Directory, Terminal = streams.Terminal, Stdin = $"stub://{attachment.Stub.Ticket}",
             });
             attachment.Stub.Bind();
             (state with { Pid = attachment.Stub.Pid }).Save(root);
@@ -104,6 +113,6 @@ internal static class ContainerCreation
             return running;
         if (bundle.NeedsSandbox)
             throw new RuntimeException($"sandbox {sandbox} is not running: create its sandbox container first");
-        return SandboxClient.Start(root, sandbox, bundle.Path, invocation.Global.ConfigurationPath);
+        return SandboxClient.Start(root, sandbox, bundle.Directory, invocation.Global.ConfigurationPath);
     }
 }

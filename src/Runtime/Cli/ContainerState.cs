@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using KataLike.Contract.Oci;
 using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
@@ -25,6 +26,9 @@ internal sealed record ContainerState
 
     /// <summary>The user who made it.</summary>
     public uint Owner { get; init; }
+
+    /// <summary>Hooks to run once the container has been deleted.</summary>
+    public IReadOnlyList<Hook>? Poststop { get; init; }
 
     /// <summary>The stub's; 0 until the container has been created.</summary>
     public int Pid { get; init; }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using KataLike.Contract.Oci;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
 

@@ -1,6 +1,6 @@
 namespace KataLike.Runtime.Cli;
 
-internal enum FlagKind { Boolean, Text, TextList, Integer }
+internal enum FlagKind { Boolean, Text, TextList, Integer, Duration }
 
 /// <summary>One option of a command. The names are without dashes, the long one first.</summary>
 /// <param name="Default">Shown by --help only; the command decides what absence means.</param>
@@ -16,6 +16,9 @@ internal sealed record Flag(FlagKind Kind, string[] Names, string Usage, string?
     public static Flag TextList(string names, string usage) => new(FlagKind.TextList, Split(names), usage);
 
     public static Flag Integer(string names, string usage) => new(FlagKind.Integer, Split(names), usage, "0");
+
+    /// <param name="default">As Go writes durations: "5s".</param>
+    public static Flag Duration(string names, string usage, string @default) => new(FlagKind.Duration, Split(names), usage, @default);
 
     private static string[] Split(string names) => names.Split(", ");
 }

@@ -22,6 +22,8 @@ internal sealed record GlobalOptions(string Root, string? ConfigurationPath, Log
         var format = options.Text("log-format") ?? "text";
         if (format is not ("text" or "json"))
             throw new RuntimeException($"invalid log-format: {format}");
+        if (options.Text("rootless") is { } rootless and not "auto" && Options.ToBoolean(rootless) is null)
+            throw new RuntimeException($"strconv.ParseBool: parsing \"{rootless}\": invalid syntax");
         return new GlobalOptions(
             Path.GetFullPath(options.Text("root") ?? DefaultRoot),
             options.Text("config") is { } path ? Path.GetFullPath(path) : null,

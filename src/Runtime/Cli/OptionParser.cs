@@ -70,6 +70,7 @@ internal static class OptionParser
             case FlagKind.Boolean when Options.ToBoolean(value) is null:
                 throw new UsageException($"invalid boolean value \"{value}\" for -{name}: parse error");
             case FlagKind.Integer when !int.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _):
+            case FlagKind.Duration when GoDuration.Parse(value) is null:
                 throw new UsageException($"invalid value \"{value}\" for flag -{name}: parse error");
         }
     }

@@ -9,12 +9,18 @@ internal static class Removal
 {
     private const int EndMilliseconds = 5000;
 
-    public static async Task RemoveAsync(StateRoot root, ContainerState state)
+    /// <param name="warn">Told of poststop hooks that fail.</param>
+    public static async Task RemoveAsync(StateRoot root, ContainerState state, Action<string> warn)
     {
         var shared = ContainerState.All(root).Any(other => other.Sandbox == state.Sandbox && other.Id != state.Id);
         if (!shared || !await LeaveSandboxAsync(root, state))
             await EndSandboxAsync(root, state.Sandbox);
         state.Remove(root);
+        var stopped = ContainerStatusQuery.Describe(state, ContainerStatusQuery.Stopped, owner: "") with
+        {
+            Rootfs = null, Created = null, Owner = null,
+        };
+        await HostHooks.RunPoststopAsync(state.Poststop, stopped, warn);
     }
 
     /// <returns>False when the sandbox process hangs: then all in it is lost.</returns>
@@ -39,19 +45,15 @@ internal static class Removal
     /// <summary>Asks the process to end, makes it end where it does not, and removes what it left.</summary>
     private static async Task EndSandboxAsync(StateRoot root, string id)
     {
-        var directory = root.Sandbox(id);
-        await using var sandbox = SandboxClient.Connect(root, id);
-        using var process = sandbox is not null ? sandbox.OpenProcess() : FindOwner(directory);
-        var hangs = sandbox is null || await HangsAsync(sandbox);
+        await using (var sandbox = SandboxClient.Connect(root, id))
+        {
+            using var process = sandbox?.OpenProcess();
+            if (sandbox is not null && !await HangsAsync(sandbox) && process is not null)
+                AwaitEnd(process);
+        }
         // QEMU and virtiofsd end with it, and the kernel takes the mounts back.
-        if (process is not null && (hangs || !HasEnded(process)) && directory.IsOwned() && Processes.Signal(process, Signals.SIGKILL))
-            HasEnded(process);
-        directory.RemoveStale();
+        root.Sandbox(id).Destroy(EndMilliseconds);
     }
-
-    /// <summary>A process that owns the directory and does not listen yet: its starter was killed.</summary>
-    private static FileDescriptor? FindOwner(SandboxDirectory directory) =>
-        directory.IsOwned() && directory.Read() is { } record ? Processes.TryOpen(record.Pid) : null;
 
     private static async Task<bool> HangsAsync(SandboxClient sandbox)
     {
@@ -78,10 +80,10 @@ internal static class Removal
         }
     }
 
-    private static bool HasEnded(FileDescriptor process)
+    private static void AwaitEnd(FileDescriptor process)
     {
         using var epoll = new Epoll();
         epoll.Add(process, PollEvents.Readable, 0);
-        return epoll.Wait(EndMilliseconds).Length > 0;
+        epoll.Wait(EndMilliseconds);
     }
 }

@@ -1,5 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
+using Google.Protobuf;
+using KataLike.Contract.Containerd;
 using KataLike.Contract.Containerd.TaskV2;
 using KataLike.Contract.Sandbox;
 using KataLike.Contract.Ttrpc;
@@ -102,6 +104,17 @@ internal sealed class SandboxClient : IAsyncDisposable
 
     public Task ResumeAsync(string container) =>
         CallAsync(cancel => tasks.ResumeAsync(new ResumeRequest { Id = container }, cancel));
+
+    /// <param name="resources">linux.resources as JSON.</param>
+    public Task UpdateAsync(string container, byte[] resources) => CallAsync(cancel => tasks.UpdateAsync(
+        new UpdateTaskRequest { Id = container, Resources = new() { TypeUrl = TypeUrl.OciLinuxResources, Value = UnsafeByteOperations.UnsafeWrap(resources) } }, cancel));
+
+    public Task<Contract.Agent.StatsResponse> StatsAsync(string container) =>
+        CallAsync(cancel => SandboxTable.StatsAsync(connection, container, cancel));
+
+    /// <summary>Waits for the container's next out-of-memory kill after those that were seen, or for its end.</summary>
+    public Task<OutOfMemoryResponse> OutOfMemoryAsync(string container, ulong seen) =>
+        CallAsync(cancel => SandboxTable.OutOfMemoryAsync(connection, container, seen, cancel), Timeout.InfiniteTimeSpan);
 
     public Task ShutdownAsync() => CallAsync(cancel => tasks.ShutdownAsync(new ShutdownRequest { Id = id, Now = true }, cancel));
 

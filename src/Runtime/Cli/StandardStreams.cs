@@ -16,6 +16,15 @@ internal static class StandardStreams
 
     public static void WriteError(string text) => Write(Get(2), text);
 
+    public static byte[] ReadInput()
+    {
+        var bytes = new List<byte>();
+        Span<byte> buffer = stackalloc byte[4096];
+        for (int count; (count = Files.Read(Get(0), buffer)) > 0;)
+            bytes.AddRange(buffer[..count]);
+        return [.. bytes];
+    }
+
     /// <summary>That nobody reads any more is no error of the command.</summary>
     public static void Write(FileDescriptor file, string text)
     {

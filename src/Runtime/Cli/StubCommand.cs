@@ -38,6 +38,8 @@ internal static class StubCommand
             if (report.Receive() is not StubMessage.Bind)
                 return 1;
             session.Bind();
+            if (request.ExecId.Length == 0)
+                EnterRootfs(root, request.Container);
             report.Send(new StubMessage.Bound());
             report.Dispose();
             return session.Wait(signals, request.Terminal ? StandardStreams.Get(0) : null);
@@ -47,5 +49,20 @@ internal static class StubCommand
             report.Send(new StubMessage.Error(e.Message));
             return 1;
         }
+    }
+
+    /// <summary>
+    /// Callers join the mount namespace of the pid that they were told, to copy files (podman cp) or to look at processes
+    /// (podman top): there they find the container's root file system and nothing of the host.
+    /// </summary>
+    /// <remarks>On the main thread, whose namespace it is that /proc shows.</remarks>
+    private static void EnterRootfs(StateRoot root, string container)
+    {
+        if (ContainerState.TryLoad(root, container) is not { Rootfs.Length: > 0 } state)
+            return;
+        MountNamespace.Leave();
+        using var tree = Mounts.Clone(state.Rootfs, recursive: true);
+        Mounts.Attach(tree, state.Rootfs);
+        Mounts.PivotInto(tree);
     }
 }

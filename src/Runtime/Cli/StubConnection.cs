@@ -32,7 +32,7 @@ internal sealed class StubConnection(
         taken = true;
         return new ProcessStreams(
             request.Terminal, descriptors[0], descriptors[1], request.Terminal ? null : descriptors[2],
-            Columns: request.Columns, Rows: request.Rows);
+            Columns: request.Columns, Rows: request.Rows, Pid: PeerCredentials.Of(channel.Socket).Pid);
     }
 
     /// <summary>Steps 2 to 6, until the stub's end closes.</summary>

@@ -6,7 +6,7 @@ namespace KataLike.Runtime.Cli;
 internal static class Version
 {
     /// <summary>The version of the runtime specification that is followed.</summary>
-    public const string Specification = "1.0.2";
+    public const string Specification = "1.3.0";
 
     public static Flag Flag { get; } = Cli.Flag.Boolean("version, v", "print the version");
 

@@ -9,7 +9,14 @@ internal sealed record MachineSpec
     public required int Vcpus { get; init; }
     public required int MemoryMib { get; init; }
     public required string Kernel { get; init; }
-    public required string Initrd { get; init; }
+    /// <summary>Null: the image is the root file system.</summary>
+    public required string? Initrd { get; init; }
+
+    /// <summary>A disk image that the guest finds as its first virtio block device.</summary>
+    public Contract.Oci.VmImage? Image { get; init; }
+
+    /// <summary>Appended to the command line.</summary>
+    public IReadOnlyList<string> HypervisorParameters { get; init; } = [];
 
     /// <summary>A firmware that only loads the kernel; null: QEMU's default, which takes longer.</summary>
     public string? Qboot { get; init; }

@@ -20,7 +20,7 @@ internal static class QemuCommandLine
         "-object", $"memory-backend-memfd,id=memory,size={spec.MemoryMib}M,share=on",
         .. Firmware(spec),
         "-kernel", spec.Kernel,
-        "-initrd", spec.Initrd,
+        .. spec.Initrd is { } initrd ? (string[])["-initrd", initrd] : [],
         "-append", string.Join(' ', KernelCommandLine(spec)),
         "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
         "-chardev", $"socket,id=qmp,fd={spec.QmpDescriptor}", "-mon", "chardev=qmp,mode=control",
@@ -29,6 +29,8 @@ internal static class QemuCommandLine
         "-device", Device(spec, "virtio-balloon", ",free-page-reporting=on"),
         .. Vsock(spec),
         .. SharedFileSystem(spec),
+        .. Image(spec),
+        .. spec.HypervisorParameters,
     ];
 
     private static string Machine(MachineSpec spec) => spec.Machine switch
@@ -60,6 +62,12 @@ internal static class QemuCommandLine
         // Emulation only: on a busy host the kernel's check of the timer fails, and it panics.
         if (spec.Accelerator == Accelerator.Tcg)
             yield return "no_timer_check";
+        if (spec.Initrd is null)
+        {
+            yield return "root=/dev/vda";
+            yield return "rw";
+            yield return "init=/init";
+        }
         foreach (var parameter in spec.KernelParameters)
             yield return parameter;
         // The last of a name counts: nothing that was configured takes its place.
@@ -84,6 +92,15 @@ internal static class QemuCommandLine
         [
             "-chardev", $"socket,id=shared,fd={descriptor}",
             "-device", Device(spec, "vhost-user-fs", $",chardev=shared,tag={SharedFiles.Tag},queue-size=1024"),
+        ];
+
+    // The guest may write to it, and what it writes is forgotten: many machines may have one image.
+    private static IEnumerable<string> Image(MachineSpec spec) => spec.Image is not { } image
+        ? []
+        :
+        [
+            "-drive", $"if=none,id=image,snapshot=on,format={(image.Format == "vhd" ? "vpc" : image.Format)},file={image.Path.Replace(",", ",,", StringComparison.Ordinal)}",
+            "-device", Device(spec, "virtio-blk", ",drive=image"),
         ];
 
     private static string Device(MachineSpec spec, string name, string properties = "") =>

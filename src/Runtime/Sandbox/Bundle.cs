@@ -2,11 +2,33 @@ using KataLike.Contract.Oci;
 
 namespace KataLike.Runtime.Sandboxes;
 
-/// <summary>A bundle on the host: its directory, config.json byte for byte, and what that says.</summary>
+/// <summary>A bundle on the host: its directory (absolute), config.json byte for byte, and what that says.</summary>
 internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
 {
     /// <summary>What fits a message to the agent with room to spare.</summary>
     private const long MaxConfig = 3 << 20;
+
+    /// <summary>Absolute path.</summary>
+    public string Rootfs => Path.GetFullPath(Spec.Root!.Path, Directory);
+
+    /// <summary>Which containers share its sandbox; null: it stands alone.</summary>
+    public string? Group => SandboxGroup.Of(Spec.Annotations);
+
+    /// <summary>It belongs into a sandbox that must be there already.</summary>
+    public bool NeedsSandbox => SandboxGroup.IsMember(Spec.Annotations);
+
+    /// <summary>The bundle that a person or caller names: says what is missing in it, in runc's words.</summary>
+    /// <exception cref="RuntimeException">Anything that is missing or wrong, by path.</exception>
+    public static Bundle Open(string directory)
+    {
+        directory = Path.GetFullPath(directory);
+        if (!System.IO.Directory.Exists(directory))
+            throw new RuntimeException($"chdir {directory}: {Absence(directory)}");
+        var bundle = Load(directory);
+        if (!System.IO.Directory.Exists(bundle.Rootfs))
+            throw new RuntimeException($"invalid rootfs: stat {bundle.Rootfs}: {Absence(bundle.Rootfs)}");
+        return bundle;
+    }
 
     /// <exception cref="RuntimeException">There is none, or config.json is not valid: names the JSON path.</exception>
     public static Bundle Load(string directory)
@@ -18,7 +40,7 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
                 throw new RuntimeException($"{path}: larger than {MaxConfig >> 20} MiB");
             var config = File.ReadAllBytes(path);
             var spec = Spec.Parse(config);
-            RefuseHostHooks(path, spec.Hooks);
+            RefuseHostNetwork(spec);
             return new Bundle(Path.GetFullPath(directory), config, spec);
         }
         catch (OciException error)
@@ -35,18 +57,57 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
         }
     }
 
-    /// <summary>A hook that is not run would be a promise broken in silence. The agent refuses those of the guest.</summary>
-    private static void RefuseHostHooks(string path, Hooks? hooks)
+    /// <summary>The configuration with what the bundle's vm section chooses.</summary>
+    /// <exception cref="RuntimeException">It is not allowed to.</exception>
+    public Configuration Choose(Configuration configuration)
     {
-        var named = new (string Name, IReadOnlyList<Hook>? Hooks)[]
+        try
         {
-            ("prestart", hooks?.Prestart), ("createRuntime", hooks?.CreateRuntime),
-            ("poststart", hooks?.Poststart), ("poststop", hooks?.Poststop),
-        };
-        foreach (var (name, list) in named)
+            return VmSection.Apply(Spec.Vm, configuration);
+        }
+        catch (OciException error)
         {
-            if (list is { Count: > 0 })
-                throw new RuntimeException($"{path}: $.hooks.{name}: hooks are not supported yet, remove them");
+            throw new RuntimeException($"{Path.Combine(Directory, "config.json")}: {error.Message}", cause: error);
         }
     }
+
+    /// <summary>A container without a network namespace of its own asks for the host's interfaces, which a machine cannot show.</summary>
+    private static void RefuseHostNetwork(Spec spec)
+    {
+        if (spec.Linux?.FindNamespace("network") is null)
+        {
+            throw new OciException(
+                "$.linux.namespaces",
+                "the host's network cannot be shared with a virtual machine: add a network namespace (for Podman: --network none)");
+        }
+    }
+
+    private static string Absence(string directory) => File.Exists(directory) ? "not a directory" : "no such file or directory";
+}
+
+/// <summary>Which containers share a sandbox: those whose annotations name the same group.</summary>
+internal static class SandboxGroup
+{
+    /// <summary>The first of these that is present counts: containerd's own label, then those of the CRI servers.</summary>
+    private static readonly string[] Names =
+    [
+        "io.containerd.runc.v2.group",
+        "io.kubernetes.cri.sandbox-id",
+        "io.kubernetes.cri-o.SandboxID",
+    ];
+
+    private static readonly string[] Types = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+
+    public static string? Of(IReadOnlyDictionary<string, string>? annotations) =>
+        Values(annotations, Names).FirstOrDefault(value => value.Length > 0);
+
+    /// <summary>It is not the first container of its group.</summary>
+    public static bool IsMember(IReadOnlyDictionary<string, string>? annotations) =>
+        Values(annotations, Types).FirstOrDefault() == "container";
+
+    private static IEnumerable<string> Values(IReadOnlyDictionary<string, string>? annotations, string[] names) =>
+        from name in names
+        let value = annotations?.GetValueOrDefault(name)
+        where value is not null
+        select value;
 }

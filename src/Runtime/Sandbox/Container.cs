@@ -1,6 +1,8 @@
 using Google.Protobuf;
 using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
+using KataLike.Linux;
 using KataLike.Runtime.Storage;
 
 namespace KataLike.Runtime.Sandboxes;
@@ -15,6 +17,8 @@ internal sealed class Container
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Process> _execs = [];
     private ContainerStatus _status;
+    private ulong _outOfMemoryKills;
+    private volatile Resources? _resources;
 
     internal Container(Sandbox sandbox, ContainerRequest request)
     {
@@ -28,6 +32,12 @@ internal sealed class Container
     public string Bundle { get; }
 
     public Process Init { get; }
+
+    /// <summary>As it was when the container was made; null until config.json has been read.</summary>
+    public Spec? Spec { get; internal set; }
+
+    /// <summary>How often the container's memory limit has killed.</summary>
+    public ulong OutOfMemoryKills => Volatile.Read(ref _outOfMemoryKills);
 
     public ContainerStatus Status
     {
@@ -50,11 +60,24 @@ internal sealed class Container
                 : throw new TtrpcException(StatusCode.NotFound, $"process {execId} does not exist");
     }
 
-    public Task StartAsync(CancellationToken cancel) => ChangeAsync(ContainerAction.Start, async () =>
+    /// <summary>Opens the start gate; a poststart hook that fails ends the container.</summary>
+    public async Task StartAsync(CancellationToken cancel)
     {
-        await _sandbox.CallAsync((agent, stop) => agent.StartContainerAsync(new StartContainerRequest { Id = Id }, stop), cancel);
-        Init.MarkRunning();
-    }, cancel);
+        await ChangeAsync(ContainerAction.Start, async () =>
+        {
+            await _sandbox.CallAsync((agent, stop) => agent.StartContainerAsync(new StartContainerRequest { Id = Id }, stop), cancel);
+            Init.MarkRunning();
+        }, cancel);
+        try
+        {
+            await HostHooks.RunAsync("poststart", Spec?.Hooks?.Poststart, StateFor("running"));
+        }
+        catch (RuntimeException)
+        {
+            await KillAsync(cancel);
+            throw;
+        }
+    }
 
     /// <summary>Adds a process, which its StartAsync then starts. Its streams are taken over, also when this throws.</summary>
     public Process AddExec(string execId, byte[] processJson, ProcessStreams streams)
@@ -84,11 +107,14 @@ internal sealed class Container
         ContainerAction.Resume,
         () => _sandbox.CallAsync((agent, stop) => agent.ResumeAsync(new ResumeRequest { Id = Id }, stop), cancel), cancel);
 
-    public Task UpdateAsync(byte[] resourcesJson, CancellationToken cancel = default)
+    /// <exception cref="OciException">Not linux.resources as JSON.</exception>
+    public async Task UpdateAsync(byte[] resourcesJson, CancellationToken cancel = default)
     {
         Require(ContainerAction.Update);
-        var request = new UpdateRequest { Id = Id, Resources = ByteString.CopyFrom(resourcesJson) };
-        return _sandbox.CallAsync((agent, stop) => agent.UpdateAsync(request, stop), cancel);
+        var update = ResourceUpdate.Complete(Resources.Parse(resourcesJson), _resources ?? Spec?.Linux?.Resources);
+        var request = new UpdateRequest { Id = Id, Resources = ByteString.CopyFrom(update.ToUtf8Json()) };
+        await _sandbox.CallAsync((agent, stop) => agent.UpdateAsync(request, stop), cancel);
+        _resources = ResourceUpdate.Apply(update, _resources ?? Spec?.Linux?.Resources);
     }
 
     public Task<StatsResponse> StatsAsync(CancellationToken cancel = default) =>
@@ -102,13 +128,32 @@ internal sealed class Container
     {
         if (Status == ContainerStatus.Created)
         {
-            await Init.SignalAsync(9, all: true, cancel);
+            await KillAsync(cancel);
             await Init.Exited.WaitAsync(Sandbox.AnswerPatience, cancel);
         }
         if (!_sandbox.Died.IsCompleted)
             await _sandbox.CallAsync((agent, stop) => agent.DeleteAsync(new DeleteRequest { Id = Id }, stop), cancel);
         await _sandbox.ForgetAsync(this);
+        await _sandbox.RunPoststopAsync(this);
     }, cancel);
+
+    /// <summary>What hooks read.</summary>
+    internal State StateFor(string status) => new()
+    {
+        OciVersion = Cli.Version.Specification,
+        Id = Id,
+        Pid = status == "stopped" ? 0 : Init.Streams.Pid > 0 ? Init.Streams.Pid : _sandbox.HypervisorPid,
+        Status = status,
+        Bundle = Bundle,
+        Annotations = Spec?.Annotations is { Count: > 0 } annotations ? annotations : null,
+    };
+
+    /// <summary>The hooks between the making of the environment, which is the machine, and that of the container in it.</summary>
+    internal async Task RunCreationHooksAsync()
+    {
+        await HostHooks.RunAsync("prestart", Spec?.Hooks?.Prestart, StateFor("creating"));
+        await HostHooks.RunAsync("createRuntime", Spec?.Hooks?.CreateRuntime, StateFor("creating"));
+    }
 
     /// <summary>Makes it in the guest, parked before execve.</summary>
     internal async Task CreateAsync(Bundle bundle, SharePlan plan, CancellationToken cancel)
@@ -146,6 +191,8 @@ internal sealed class Container
             _status = ContainerStatus.Stopped;
     }
 
+    internal void NoteOutOfMemory() => Interlocked.Increment(ref _outOfMemoryKills);
+
     /// <summary>The machine is gone, or the container never came to be.</summary>
     internal void MarkAllExited(ProcessExit exit)
     {
@@ -155,6 +202,18 @@ internal sealed class Container
         foreach (var process in execs)
             process.MarkExited(exit);
         Init.MarkExited(exit);
+    }
+
+    private async Task KillAsync(CancellationToken cancel)
+    {
+        try
+        {
+            await Init.SignalAsync(Signals.SIGKILL, all: true, cancel);
+        }
+        catch (TtrpcException error) when (error.Code is StatusCode.NotFound or StatusCode.FailedPrecondition)
+        {
+            // It has ended by itself.
+        }
     }
 
     private async Task ChangeAsync(ContainerAction action, Func<Task> change, CancellationToken cancel)

@@ -23,7 +23,7 @@ internal static class Lifecycle
         (ContainerAction.Start, _) => throw Refusal("cannot start an already running container"),
 
         (ContainerAction.Exec, ContainerStatus.Stopped) => throw Refusal("cannot exec in a stopped container"),
-        (ContainerAction.Exec, ContainerStatus.Paused) => throw Refusal("cannot exec in a paused container"),
+        (ContainerAction.Exec, ContainerStatus.Paused) => throw Refusal("cannot exec in a paused container (use --ignore-paused to override)"),
 
         (ContainerAction.Signal or ContainerAction.Update, ContainerStatus.Stopped) => throw Refusal(NotRunning),
 

@@ -7,6 +7,7 @@ namespace KataLike.Runtime.Sandboxes;
 /// source and Stdout the sink of the one stream, and both may be the same descriptor.
 /// </summary>
 /// <param name="KeepOpen">Held until the process has ended, such as the other ends of FIFOs.</param>
+/// <param name="Pid">The process that stands for it on the host; 0: none.</param>
 /// <param name="Columns">Size of the terminal; 0: not known.</param>
 internal sealed record ProcessStreams(
     bool Terminal,
@@ -15,7 +16,8 @@ internal sealed record ProcessStreams(
     FileDescriptor? Stderr,
     IReadOnlyList<FileDescriptor>? KeepOpen = null,
     uint Columns = 0,
-    uint Rows = 0) : IDisposable
+    uint Rows = 0,
+    int Pid = 0) : IDisposable
 {
     public static ProcessStreams None { get; } = new(false, null, null, null);
 

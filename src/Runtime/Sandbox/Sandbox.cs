@@ -6,14 +6,18 @@ using KataLike.Runtime.Storage;
 namespace KataLike.Runtime.Sandboxes;
 
 /// <param name="Bundle">Its config.json says how large the machine must be.</param>
+/// <param name="RunsPoststop">A deleted container's poststop hooks are run here; else by whoever deletes it.</param>
 internal sealed record SandboxOptions(
-    string Id, StateRoot Root, Configuration Configuration, string Bundle, Action<string>? Log = null);
+    string Id, StateRoot Root, Configuration Configuration, string Bundle, Action<string>? Log = null, bool RunsPoststop = false);
 
 /// <summary>One virtual machine and its containers. Owns everything that runs for it, and takes it all along when it ends.</summary>
 internal sealed class Sandbox : IAsyncDisposable
 {
     /// <summary>The most that any call to the agent may take, except those that wait for a process.</summary>
     public static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(60);
+
+    /// <summary>For a sandbox of the same id that is about to be gone.</summary>
+    private static readonly TimeSpan EndingPatience = TimeSpan.FromSeconds(5);
 
     private static readonly TimeSpan ShutdownPatience = TimeSpan.FromMilliseconds(1500), QuitPatience = TimeSpan.FromMilliseconds(500);
 
@@ -79,8 +83,7 @@ internal sealed class Sandbox : IAsyncDisposable
     public static Sandbox Begin(SandboxOptions options)
     {
         var directory = options.Root.Sandbox(options.Id);
-        directory.Acquire();
-        directory.Write(new SandboxRecord(Environment.ProcessId, 0));
+        directory.Acquire(EndingPatience);
         return new Sandbox(options, directory);
     }
 
@@ -101,11 +104,16 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             StateRoot.ValidateId(request.Id);
             var bundle = Bundle.Load(request.Bundle);
+            container.Spec = bundle.Spec;
+            if (bundle.Spec.Vm is not null && bundle.Directory != Path.GetFullPath(_options.Bundle))
+                throw new RuntimeException($"{bundle.Directory}/config.json: $.vm: the machine runs already, the first container of the sandbox chooses");
             var plan = SharePlan.From(bundle.Spec, request.Id, bundle.Directory, request.Rootfs);
             lock (_lock)
                 if (!_containers.TryAdd(request.Id, container))
                     throw new TtrpcException(StatusCode.AlreadyExists, $"container with id exists: {request.Id}");
             await Ready.WaitAsync(cancel);
+            // Before the sources are cloned: what a hook mounts below them is seen in the guest.
+            await container.RunCreationHooksAsync();
             Machine.Shares.Attach(request.Id, plan);
             await container.CreateAsync(bundle, plan, cancel);
             return container;
@@ -114,6 +122,7 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             container.MarkAllExited(new ProcessExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, false));
             await ForgetAsync(container);
+            await RunPoststopAsync(container);
             throw;
         }
     }
@@ -164,12 +173,17 @@ internal sealed class Sandbox : IAsyncDisposable
         return _machine is { } machine && !_ending ? Task.Run(() => machine.Shares.Detach(container.Id)) : Task.CompletedTask;
     }
 
+    internal Task RunPoststopAsync(Container container) => _options.RunsPoststop
+        ? HostHooks.RunPoststopAsync(container.Spec?.Hooks?.Poststop, container.StateFor("stopped"), _options.Log ?? (_ => { }))
+        : Task.CompletedTask;
+
     private async Task BootAsync()
     {
         var bundle = Bundle.Load(_options.Bundle);
+        var configuration = bundle.Choose(_options.Configuration);
         var host = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20;
-        var size = SandboxSize.For(bundle.Spec, _options.Configuration, host, Environment.ProcessorCount);
-        var machine = await Machine.StartAsync(_options.Id, _options.Configuration, size, Directory, _options.Log ?? (_ => { }));
+        var size = SandboxSize.For(bundle.Spec, configuration, host, Environment.ProcessorCount);
+        var machine = await Machine.StartAsync(_options.Id, configuration, size, Directory, _options.Log ?? (_ => { }));
         _machine = machine;
         _launched.SetResult();
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
@@ -222,9 +236,12 @@ internal sealed class Sandbox : IAsyncDisposable
 
     private void Report(string containerId)
     {
+        Container? container;
         lock (_lock)
-            if (!_containers.ContainsKey(containerId))
+            if (!_containers.TryGetValue(containerId, out container))
                 return;
+        container.NoteOutOfMemory();
+        NoteChange();
         Happened?.Invoke(new SandboxEvent.OutOfMemory(containerId));
     }
 
@@ -241,7 +258,6 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             // Whatever failed above: with this process everything else ends, the directory would stay.
             Directory.Remove();
-            Directory.Dispose();
         }
     }
 

@@ -39,7 +39,7 @@ internal static class SandboxCommand
         configuration = configuration with { Debug = configuration.Debug || arguments.Debug };
         var root = new StateRoot(arguments.Root);
         await using var sandbox = Sandbox.Begin(
-            new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning));
+            new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning, RunsPoststop: arguments.Door == Door.Shim));
         var listener = arguments.ListenDescriptor is { } number
             ? new FileDescriptor(number)
             : sandbox.Directory.Listen(SandboxDirectory.TaskSocket);
@@ -47,27 +47,28 @@ internal static class SandboxCommand
             ? EventPublisher.ToContainerd(arguments.ContainerdTtrpc, arguments.Namespace, log.Warning)
             : null;
         await using var stubs = new StubSocket(sandbox.Directory.Listen(SandboxDirectory.StdioSocket), sandbox);
-        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take), events);
+        // While the socket still listens: afterwards the name may be a new sandbox's.
+        var unlist = new Lazy<bool>(() => Unlist(arguments));
+        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take), events, () => _ = unlist.Value);
         stubs.Start(tasks.ForgetExecAsync);
-        var processes = SandboxTable.For(container => sandbox.Get(container).ProcessesAsync());
-        var server = new TtrpcServer([.. TaskServiceTable.For(tasks), processes]);
+        var server = new TtrpcServer([.. TaskServiceTable.For(tasks), SandboxTable.For(new SandboxService(sandbox))]);
 
         using var stop = new CancellationTokenSource();
         var serving = server.ListenAsync(Take(listener), stop.Token);
         ready();
         _ = LogAsync(sandbox, log);
         await Task.WhenAny(tasks.Finished, arguments.Door == Door.Cli ? LastExitAsync(sandbox, root) : Task.Delay(-1, stop.Token));
-        try
-        {
-            await sandbox.ShutdownAsync();
-            await stop.CancelAsync();
-            await serving;
-        }
-        finally
-        {
-            if (arguments.Door == Door.Shim)
-                ShimAddress.Remove(arguments.Address);
-        }
+        _ = unlist.Value;
+        await sandbox.ShutdownAsync();
+        await stop.CancelAsync();
+        await serving;
+    }
+
+    private static bool Unlist(SandboxArguments arguments)
+    {
+        if (arguments.Door == Door.Shim)
+            ShimAddress.Remove(arguments.Address);
+        return true;
     }
 
     /// <summary>Completes when the sandbox's last container has ended, or the sandbox itself, and the ends are on disk.</summary>

@@ -15,9 +15,15 @@ internal sealed partial class SandboxJson : JsonSerializerContext;
 /// A sandbox's directory. Its owner is the process that holds the lock (flock) on the directory itself, which the kernel
 /// lets go when that process dies: a directory that nobody holds is left over and may be removed.
 /// </summary>
+/// <remarks>
+/// Whoever takes, tests or removes holds the lock of the directory above meanwhile (the gate). So a lock that is found held is
+/// an owner's, never that of another one who only looks; and what is looked at does not change until it is acted on.
+/// </remarks>
 internal sealed class SandboxDirectory(string path) : IDisposable
 {
     public const string TaskSocket = "task.sock", StdioSocket = "stdio.sock";
+
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
 
     private FileDescriptor? _owned;
 
@@ -31,20 +37,16 @@ internal sealed class SandboxDirectory(string path) : IDisposable
     public FileDescriptor Handle => _owned ?? throw new InvalidOperationException("the directory is not owned");
 
     /// <summary>Makes the directory, or takes over one that was left behind, and owns it until disposed.</summary>
+    /// <param name="patience">For an owner that is ending.</param>
     /// <exception cref="RuntimeException">A living process owns it.</exception>
-    public void Acquire()
+    public void Acquire(TimeSpan patience = default)
     {
-        while (true)
+        for (var waited = TimeSpan.Zero; !TryAcquire(); waited += Pause)
         {
-            StateRoot.Make(Path);
-            _owned = TryLock() ?? throw new RuntimeException($"sandbox {System.IO.Path.GetFileName(Path)} is already running");
-            if (IsCurrent(_owned))
-                break;
-            // The owner before us removed it after we had opened it.
-            _owned.Dispose();
+            if (waited >= patience)
+                throw new RuntimeException($"sandbox {System.IO.Path.GetFileName(Path)} is already running");
+            Thread.Sleep(Pause);
         }
-        Clear();
-        StateRoot.Make(Shared);
     }
 
     /// <summary>Whether a living process owns it.</summary>
@@ -52,22 +54,24 @@ internal sealed class SandboxDirectory(string path) : IDisposable
     {
         if (!Directory.Exists(Path))
             return false;
+        using var gate = EnterGate();
+        if (!Directory.Exists(Path))
+            return false;
         using var locked = TryLock();
         return locked is null;
     }
 
     /// <summary>Removes what a dead owner left; false when the owner lives.</summary>
-    public bool RemoveStale()
+    public bool RemoveStale() => Remove(_ => false);
+
+    /// <summary>Removes the directory. An owner that lives is killed before: what runs for it ends with it.</summary>
+    /// <param name="patience">Milliseconds for the killed owner to end.</param>
+    public void Destroy(int patience) => Remove(owner =>
     {
-        if (!Directory.Exists(Path))
-            return true;
-        using var locked = TryLock();
-        if (locked is null)
-            return false;
-        if (IsCurrent(locked))
-            Directory.Delete(Path, recursive: true);
+        if (owner is not null)
+            Kill(owner, patience);
         return true;
-    }
+    });
 
     public SandboxRecord? Read()
     {
@@ -95,14 +99,74 @@ internal sealed class SandboxDirectory(string path) : IDisposable
         return listener;
     }
 
-    /// <summary>Removes the directory; the owner's last act.</summary>
+    /// <summary>Removes the directory and lets it go; the owner's last act.</summary>
     public void Remove()
     {
-        if (_owned is not null && IsCurrent(_owned))
+        if (_owned is null)
+            return;
+        using var gate = EnterGate();
+        if (Directory.Exists(Path))
             Directory.Delete(Path, recursive: true);
+        Dispose();
     }
 
-    public void Dispose() => _owned?.Dispose();
+    public void Dispose()
+    {
+        _owned?.Dispose();
+        _owned = null;
+    }
+
+    private bool TryAcquire()
+    {
+        using var gate = EnterGate();
+        StateRoot.Make(Path);
+        if (TryLock() is not { } locked)
+            return false;
+        _owned = locked;
+        Clear();
+        StateRoot.Make(Shared);
+        Write(new SandboxRecord(Environment.ProcessId, 0));
+        return true;
+    }
+
+    /// <param name="overOwner">
+    /// Asked where there is an owner, with its process if that is still there; true: remove. Under the gate an owner's record
+    /// is its own, for it was written before the gate was left.
+    /// </param>
+    private bool Remove(Func<FileDescriptor?, bool> overOwner)
+    {
+        if (!Directory.Exists(Path))
+            return true;
+        using var gate = EnterGate();
+        if (!Directory.Exists(Path))
+            return true;
+        using var locked = TryLock();
+        if (locked is null)
+        {
+            using var owner = Read() is { Pid: > 1 } record && record.Pid != Environment.ProcessId ? Processes.TryOpen(record.Pid) : null;
+            if (!overOwner(owner))
+                return false;
+        }
+        Directory.Delete(Path, recursive: true);
+        return true;
+    }
+
+    private static void Kill(FileDescriptor process, int patience)
+    {
+        Processes.Signal(process, Signals.SIGKILL);
+        using var epoll = new Epoll();
+        epoll.Add(process, PollEvents.Readable, 0);
+        epoll.Wait(patience);
+    }
+
+    private FileDescriptor EnterGate()
+    {
+        var parent = System.IO.Path.GetDirectoryName(Path) ?? "/";
+        StateRoot.Make(parent);
+        var gate = Files.Open(parent, Files.ReadOnly | Files.Directory);
+        FileLock.Acquire(gate);
+        return gate;
+    }
 
     private void Clear()
     {
@@ -124,7 +188,4 @@ internal sealed class SandboxDirectory(string path) : IDisposable
         directory.Dispose();
         return null;
     }
-
-    private bool IsCurrent(FileDescriptor directory) =>
-        File.ResolveLinkTarget(directory.ProcPath, returnFinalTarget: false)?.FullName == Path;
 }

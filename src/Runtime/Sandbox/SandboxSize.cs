@@ -28,8 +28,8 @@ internal readonly record struct SandboxSize(int MemoryMib, int Vcpus)
         if (quota > 0 && period > 0)
             processors = Math.Max(processors, quota.Value / period + (quota.Value % period == 0 ? 0 : 1));
         return new SandboxSize(
-            (int)Math.Min(memory, most),
-            (int)Math.Clamp(processors, 1, Math.Max(hostProcessors, configuration.Vcpus)));
+            configuration.ExactMemoryMib > 0 ? configuration.ExactMemoryMib : (int)Math.Min(memory, most),
+            configuration.ExactVcpus > 0 ? configuration.ExactVcpus : (int)Math.Clamp(processors, 1, Math.Max(hostProcessors, configuration.Vcpus)));
     }
 
     private static long? Annotation(Spec spec, string name) =>

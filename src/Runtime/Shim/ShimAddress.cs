@@ -25,11 +25,13 @@ internal static class ShimAddress
     }
 
     /// <summary>Binds and listens; null where a sandbox already answers there. A socket that nobody answers on is replaced.</summary>
+    /// <remarks>Under a lock of the directory, as <see cref="RemoveDead"/>: between bind and listen it looks like a dead one.</remarks>
     public static FileDescriptor? Listen(string address)
     {
         var (directory, name) = Split(address);
         Directory.CreateDirectory(directory, OwnerOnly | UnixFileMode.UserExecute);
         using var handle = Files.Open(directory, Files.ReadOnly | Files.Directory);
+        FileLock.Acquire(handle);
         try
         {
             return Listen(handle, directory, name);
@@ -58,6 +60,19 @@ internal static class ShimAddress
         }
     }
 
+    /// <summary>Removes a socket that nobody answers on; one that is there by now for a new sandbox stays.</summary>
+    public static void RemoveDead(string address)
+    {
+        var (directory, name) = Split(address);
+        if (!Directory.Exists(directory))
+            return;
+        using var handle = Files.Open(directory, Files.ReadOnly | Files.Directory);
+        FileLock.Acquire(handle);
+        if (!Answers(handle, name))
+            Remove(address);
+    }
+
+    /// <summary>Removes one's own socket, while it still listens: afterwards the name may be another's.</summary>
     public static void Remove(string address)
     {
         var (directory, name) = Split(address);

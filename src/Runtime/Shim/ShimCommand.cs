@@ -45,7 +45,7 @@ internal static class ShimCommand
         switch (arguments.Action)
         {
             case "start":
-                var bootstrap = Bootstrap.Parse(ReadInput(), arguments, Environment.GetEnvironmentVariable);
+                var bootstrap = Bootstrap.Parse(Cli.StandardStreams.ReadInput(), arguments, Environment.GetEnvironmentVariable);
                 return bootstrap.Answer(ShimStart.Run(arguments, bootstrap, bundle));
             case "delete":
                 return (await ShimDelete.RunAsync(arguments, bundle)).ToByteArray();
@@ -56,16 +56,6 @@ internal static class ShimCommand
 
     private static string Version =>
         typeof(ShimCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
-
-    private static byte[] ReadInput()
-    {
-        using var input = new FileDescriptor(0, ownsHandle: false);
-        var bytes = new List<byte>();
-        Span<byte> buffer = stackalloc byte[4096];
-        for (int count; (count = Files.Read(input, buffer)) > 0;)
-            bytes.AddRange(buffer[..count]);
-        return [.. bytes];
-    }
 
     /// <summary>Not by FileStream: where the descriptor is a file, that writes at an offset of its own.</summary>
     private static void Write(int descriptor, ReadOnlySpan<byte> bytes)

@@ -1,8 +1,8 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using Google.Protobuf.WellKnownTypes;
 using KataLike.Contract.Containerd.TaskV2;
 using KataLike.Contract.Ttrpc;
-using KataLike.Linux;
 using KataLike.Runtime.Sandboxes;
 using Microsoft.Win32.SafeHandles;
 
@@ -18,28 +18,27 @@ internal static class ShimDelete
     private const int SIGKILL = 9;
 
     /// <summary>containerd waits 5 seconds in all.</summary>
-    private static readonly TimeSpan AskTime = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan DeathTime = TimeSpan.FromSeconds(1.5);
+    private static readonly TimeSpan AllTime = TimeSpan.FromSeconds(4.5), AskTime = TimeSpan.FromSeconds(2.5);
+
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
 
     public static async Task<DeleteResponse> RunAsync(ShimArguments arguments, string bundle)
     {
+        var started = Stopwatch.StartNew();
         var group = GroupOf(bundle, arguments.Id);
         StateRoot.ValidateId(group);
         var address = AddressOf(bundle) ?? ShimAddress.For(arguments.Address, arguments.Namespace, group);
-        using var directory = new StateRoot(ShimStart.Root(arguments.Namespace)).Sandbox(group);
+        var directory = new StateRoot(ShimStart.Root(arguments.Namespace)).Sandbox(group);
 
         if (await AskAsync(address, arguments.Id, endSandbox: group == arguments.Id) is { } answer)
-            return answer;
-        await KillOwnerAsync(directory);
-        // The lock goes with the last thread of the owner, which may take a moment more than the owner's end.
-        var removed = directory.RemoveStale();
-        for (var waited = TimeSpan.Zero; !removed && waited < DeathTime; waited += TimeSpan.FromMilliseconds(20))
         {
-            await Task.Delay(20);
-            removed = directory.RemoveStale();
+            // It ends by itself, unless it has other containers; what it leaves, should it die now, is removed all the same.
+            while (group == arguments.Id && !directory.RemoveStale() && started.Elapsed < AllTime)
+                await Task.Delay(Pause);
+            return answer;
         }
-        if (removed)
-            ShimAddress.Remove(address);
+        directory.Destroy((int)(AllTime - started.Elapsed).TotalMilliseconds);
+        ShimAddress.RemoveDead(address);
         return new DeleteResponse { ExitStatus = KilledStatus, ExitedAt = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow) };
     }
 
@@ -48,7 +47,7 @@ internal static class ShimDelete
     {
         try
         {
-            return SandboxGroup.Of(bundle, id);
+            return Bundle.Load(bundle).Group ?? id;
         }
         catch (RuntimeException)
         {
@@ -110,23 +109,5 @@ internal static class ShimDelete
         {
             return null;
         }
-    }
-
-    /// <summary>Kills the process that holds the directory's lock: it wrote its pid there after it had taken the lock.</summary>
-    private static async Task KillOwnerAsync(SandboxDirectory directory)
-    {
-        if (directory.Read() is not { Pid: > 1 } record || !directory.IsOwned())
-            return;
-        try
-        {
-            using var process = Processes.Open(record.Pid);
-            if (directory.IsOwned())
-                _ = Processes.Signal(process, SIGKILL);
-        }
-        catch (LinuxException e) when (e.Errno == Errno.ESRCH)
-        {
-        }
-        for (var waited = TimeSpan.Zero; waited < DeathTime && directory.IsOwned(); waited += TimeSpan.FromMilliseconds(20))
-            await Task.Delay(20);
     }
 }

@@ -13,7 +13,7 @@ internal static class ShimStart
     /// <exception cref="RuntimeException">The sandbox process did not come up.</exception>
     public static string Run(ShimArguments arguments, Bootstrap bootstrap, string bundle)
     {
-        var group = SandboxGroup.Of(bundle, arguments.Id);
+        var group = Bundle.Load(bundle).Group ?? arguments.Id;
         StateRoot.ValidateId(group);
         var address = ShimAddress.For(arguments.Address, arguments.Namespace, group, bootstrap.SocketDirectory);
         using var listener = ShimAddress.Listen(address);

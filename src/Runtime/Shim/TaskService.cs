@@ -30,6 +30,7 @@ internal sealed class TaskService : ITaskService
     private readonly Sandboxes.Sandbox _sandbox;
     private readonly ContainerdStreams _streams;
     private readonly TaskEvents _events;
+    private readonly Action _stoppingBegins;
     private readonly ConcurrentDictionary<(string Container, string Exec), TaskProcess> _processes = [];
     private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -38,9 +39,10 @@ internal sealed class TaskService : ITaskService
     private bool _stopping;
 
     /// <param name="publisher">Null where nobody wants events.</param>
-    public TaskService(Sandboxes.Sandbox sandbox, ContainerdStreams streams, EventPublisher? publisher)
+    /// <param name="stopping">Called once, when a shutdown begins: nobody shall find the sandbox any more.</param>
+    public TaskService(Sandboxes.Sandbox sandbox, ContainerdStreams streams, EventPublisher? publisher, Action stopping)
     {
-        (_sandbox, _streams, _events) = (sandbox, streams, new TaskEvents(publisher));
+        (_sandbox, _streams, _events, _stoppingBegins) = (sandbox, streams, new TaskEvents(publisher), stopping);
         sandbox.Happened += happened =>
         {
             if (happened is SandboxEvent.OutOfMemory)
@@ -238,6 +240,7 @@ internal sealed class TaskService : ITaskService
                 return Nothing;
             _stopping = true;
         }
+        _stoppingBegins();
         var shutdown = _sandbox.ShutdownAsync();
         _ = await Task.WhenAny(shutdown, Task.Delay(ShutdownTime));
         _ = Task.WhenAll(shutdown, context.AnswerSent).ContinueWith(_ => _finished.TrySetResult(), TaskScheduler.Default);

@@ -19,6 +19,15 @@ public sealed class RefusalTests : CommandLineCase
     [InlineData("katalike", 1, "container does not exist", "ps", "nope")]
     [InlineData("runc", 1, "container does not exist", "pause", "nope")]
     [InlineData("katalike", 1, "container does not exist", "pause", "nope")]
+    [InlineData("runc", 1, "container does not exist", "update", "nope")]
+    [InlineData("katalike", 1, "container does not exist", "update", "nope")]
+    [InlineData("runc", 1, "container does not exist", "events", "nope")]
+    [InlineData("katalike", 1, "container does not exist", "events", "nope")]
+    [InlineData("runc", 1, "flag needs an argument: -lsm-mount-context", "restore", "--lsm-mount-context")]
+    [InlineData("katalike", 1, "flag needs an argument: -lsm-mount-context", "restore", "--lsm-mount-context")]
+    [InlineData("katalike", 1, "checkpoint and restore are not supported yet", "checkpoint", "nope")]
+    [InlineData("katalike", 1, "checkpoint and restore are not supported yet", "restore", "nope")]
+    [InlineData("katalike", 1, "strconv.ParseBool: parsing \\\"maybe\\\": invalid syntax", "--rootless", "maybe", "list")]
     [InlineData("runc", 255, "exec failed: container does not exist", "exec", "nope", "sh")]
     [InlineData("katalike", 255, "exec failed: container does not exist", "exec", "nope", "sh")]
     [InlineData("runc", 1, "invalid container ID format", "state", "../x")]
@@ -88,6 +97,28 @@ public sealed class RefusalTests : CommandLineCase
         AssertRefused(await runtime.RunAsync("create", "--preserve-fds", "1", "--bundle", Bundle("true").Path, Id), 1, "--preserve-fds is not supported");
     }
 
+    [SkippableFact]
+    public async Task A_machine_of_the_bundles_choice_is_refused_with_the_key_to_set()
+    {
+        var runtime = Runtime("katalike");
+        var bundle = Bundle();
+        bundle.Write(["true"], spec => spec["vm"] = JsonNode.Parse("""{"kernel": {"path": "/boot/other"}}"""));
+        AssertRefused(
+            await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1,
+            "$.vm.kernel.path: /boot/other is not allowed: add it to kernel_paths in section [vm] of /etc/katalike/config.toml");
+        Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Lists_without_a_container_are_runcs(string name)
+    {
+        var runtime = Runtime(name, boots: false);
+        Assert.Equal("null", (await runtime.RunAsync("list", "-f", "json")).Text.Split('\n')[0]);
+        Assert.Equal("", (await runtime.RunAsync("list", "-f", "json", "-q")).Text);
+    }
+
     [SkippableTheory]
     [InlineData("hypervisor", "qemu", "/no/qemu")]
     [InlineData("guest", "kernel", "/no/kernel")]
@@ -123,7 +154,7 @@ public sealed class RefusalTests : CommandLineCase
     public async Task Help_version_and_features_are_there(string name)
     {
         var runtime = Runtime(name, boots: false);
-        foreach (var command in (string[])["create", "start", "state", "kill", "delete", "run", "exec", "list", "ps", "spec", "features", "pause", "resume"])
+        foreach (var command in (string[])["create", "start", "state", "kill", "delete", "run", "exec", "list", "ps", "spec", "features", "pause", "resume", "update", "events", "checkpoint", "restore"])
         {
             var help = await runtime.RunAsync(command, "--help");
             Assert.True(help.ExitCode == 0 && help.Text.StartsWith($"NAME:\n   {name} {command} - ", StringComparison.Ordinal), help.ToString());

@@ -69,8 +69,11 @@ public sealed class ContainerdDaemon : IAsyncLifetime
         foreach (var mount in Mounts().Reverse())
             await HostCommand.RunAsync("umount", ["-l", mount]);
         // Empty places named after the namespace: our shims', and those that runc makes in each hierarchy.
-        if (Directory.Exists($"/run/katalike/shim/{Namespace}"))
-            Directory.Delete($"/run/katalike/shim/{Namespace}", recursive: true);
+        foreach (var place in (string[])[$"/run/katalike/shim/{Namespace}", $"/run/containerd/runc/{Namespace}"])
+        {
+            if (Directory.Exists(place))
+                Directory.Delete(place, recursive: true);
+        }
         foreach (var cgroup in Directory.EnumerateDirectories("/sys/fs/cgroup").Prepend("/sys/fs/cgroup").Select(hierarchy => $"{hierarchy}/{Namespace}"))
         {
             if (Directory.Exists(cgroup))
@@ -108,7 +111,14 @@ public sealed class ContainerdDaemon : IAsyncLifetime
 
     /// <summary>ctr run of the image, with options before the image and the command after the id.</summary>
     internal Task<CommandResult> RunAsync(string runtime, string id, string[] options, string[] command, byte[]? input = null) =>
-        CtrAsync(input, ["run", "--snapshotter", "native", "--runtime", runtime, .. options, Image, id, .. command]);
+        CtrAsync(input, ["run", "--snapshotter", "native", .. Runtime(runtime), .. options, Image, id, .. command]);
+
+    /// <summary>Our command line under containerd's shim for runc, as its BinaryName.</summary>
+    public const string RuncShim = "io.containerd.runc.v2 with katalike";
+
+    internal static string[] Runtime(string name) => name == RuncShim
+        ? ["--runtime", "io.containerd.runc.v2", "--runc-binary", Repository.Path("out/bin/katalike")]
+        : ["--runtime", name];
 
     /// <summary>All that is left of the containers with these ids: processes, mounts, sockets and directories.</summary>
     public IReadOnlyList<string> Leftovers(params string[] ids)
@@ -120,6 +130,8 @@ public sealed class ContainerdDaemon : IAsyncLifetime
             .. Mounts(),
             .. ids.Select(ShimSocket).Where(File.Exists),
             .. Entries($"/run/katalike/shim/{Namespace}/sandboxes"),
+            .. Entries($"/run/containerd/runc/{Namespace}/sandboxes"),
+            .. Entries($"/run/containerd/runc/{Namespace}/containers"),
             .. Entries($"{_directory}/state/io.containerd.runtime.v2.task/{Namespace}"),
         ];
     }

@@ -11,6 +11,7 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
     [SkippableTheory]
     [InlineData(KataLike)]
     [InlineData(Runc)]
+    [InlineData(ContainerdDaemon.RuncShim)]
     public async Task Output_and_exit_code_are_the_containers(string runtime)
     {
         Require();
@@ -26,6 +27,7 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
     [SkippableTheory]
     [InlineData(KataLike)]
     [InlineData(Runc)]
+    [InlineData(ContainerdDaemon.RuncShim)]
     public async Task Cat_copies_64_MiB_unharmed(string runtime)
     {
         Require();
@@ -44,12 +46,13 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
     [SkippableTheory]
     [InlineData(KataLike)]
     [InlineData(Runc)]
+    [InlineData(ContainerdDaemon.RuncShim)]
     public async Task A_terminal_is_a_terminal(string runtime)
     {
         Require();
         var id = NewId();
-        var run = await containerd.CtrOnTerminalAsync("run", "--rm", "-t", "--snapshotter", "native", "--runtime", runtime,
-            ContainerdDaemon.Image, id, "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && tty && exit 5");
+        var run = await containerd.CtrOnTerminalAsync([
+            "run", "--rm", "-t", "--snapshotter", "native", .. ContainerdDaemon.Runtime(runtime), ContainerdDaemon.Image, id, "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && tty && exit 5"]);
 
         Assert.True(run.ExitCode == 5 && run.Text.Contains("/dev/", StringComparison.Ordinal), Explain(run));
         await AssertNothingLeftAsync(id);
@@ -97,6 +100,7 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
     [SkippableTheory]
     [InlineData(KataLike)]
     [InlineData(Runc)]
+    [InlineData(ContainerdDaemon.RuncShim)]
     public async Task A_program_that_does_not_exist_is_said_so(string runtime)
     {
         Require();

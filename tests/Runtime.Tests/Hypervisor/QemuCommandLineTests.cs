@@ -52,6 +52,20 @@ public class QemuCommandLineTests
         }));
 
     [Fact]
+    public void AnImageInPlaceOfTheInitrdAndParametersOfABundle() => Assert.Equal(
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
+        Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 no_timer_check root=/dev/vda rw init=/init extra=1 katalike.port=99 " +
+        Ports + "-device virtio-rng-pci -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
+        "-drive if=none,id=image,snapshot=on,format=vpc,file=/images/a,,b -device virtio-blk-pci,drive=image -smbios type=1",
+        Line(Spec with
+        {
+            Initrd = null,
+            Image = new Contract.Oci.VmImage { Path = "/images/a,b", Format = "vhd" },
+            HypervisorParameters = ["-smbios", "type=1"],
+            SharedFilesDescriptor = null,
+        }));
+
+    [Fact]
     public void EmulatedMicrovm() => Assert.Equal(
         Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=24 -cpu max " +
         Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +

@@ -12,7 +12,7 @@ public class LifecycleTests
     public static TheoryData<string, string, string, string, string> Table => new()
     {
         { "Start", "Running", Running, Running, "cannot start a container that has stopped" },
-        { "Exec", "Created", "Running", "cannot exec in a paused container", "cannot exec in a stopped container" },
+        { "Exec", "Created", "Running", "cannot exec in a paused container (use --ignore-paused to override)", "cannot exec in a stopped container" },
         { "Signal", "Created", "Running", "Paused", NotRunning },
         { "Pause", NotRunning, "Paused", NotRunning, NotRunning },
         { "Resume", "container not paused", "container not paused", "Running", "container not paused" },

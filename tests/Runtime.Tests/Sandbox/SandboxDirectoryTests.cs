@@ -43,13 +43,64 @@ public sealed class SandboxDirectoryTests : IDisposable
         File.WriteAllText($"{_root}/sandboxes/s/task.sock", "");
         using var owner = Root.Sandbox("s");
         owner.Acquire();
-        Assert.Equal(["shared"], Directory.EnumerateFileSystemEntries(owner.Path).Select(Path.GetFileName));
+        Assert.Equal(["sandbox.json", "shared"], Directory.EnumerateFileSystemEntries(owner.Path).Select(Path.GetFileName).Order());
+        Assert.Equal(new SandboxRecord(Environment.ProcessId, 0), owner.Read());
         Assert.Empty(Directory.EnumerateFileSystemEntries(owner.Shared));
 
         owner.Write(new SandboxRecord(12, 34));
         Assert.Equal(new SandboxRecord(12, 34), Root.Sandbox("s").Read());
         owner.Remove();
         Assert.False(Directory.Exists(owner.Path));
+    }
+
+    [Fact]
+    public void WhoOnlyLooksKeepsNobodyFromStarting()
+    {
+        using var stop = new CancellationTokenSource();
+        var looking = Task.Run(() =>
+        {
+            while (!stop.IsCancellationRequested)
+            {
+                _ = Root.Sandbox("s").IsOwned();
+                Root.Sandbox("s").RemoveStale();
+            }
+        });
+        for (var i = 0; i < 500; i++)
+        {
+            using var owner = Root.Sandbox("s");
+            owner.Acquire();
+            owner.Remove();
+        }
+        stop.Cancel();
+        Assert.True(looking.Wait(TimeSpan.FromMinutes(1)));
+    }
+
+    [SkippableFact]
+    public void AnOwnerThatDoesNotEndIsKilledAndItsDirectoryRemoved()
+    {
+        Skip.IfNot(File.Exists("/usr/bin/flock"), "needs flock of util-linux");
+        var directory = Root.Sandbox("s");
+        Directory.CreateDirectory(directory.Path);
+        using var owner = System.Diagnostics.Process.Start("/usr/bin/flock", ["--no-fork", directory.Path, "sleep", "1000"])!;
+        Assert.True(SpinWait.SpinUntil(directory.IsOwned, TimeSpan.FromMinutes(1)));
+        directory.Write(new SandboxRecord(owner.Id, 0));
+        Assert.False(directory.RemoveStale());
+        directory.Destroy(60_000);
+        Assert.False(Directory.Exists(directory.Path));
+        owner.WaitForExit();
+        Assert.Equal(137, owner.ExitCode);
+        directory.Destroy(0);
+    }
+
+    [Fact]
+    public void ALinkInTheRootsPathIsNoHindrance()
+    {
+        Directory.CreateDirectory($"{_root}/real");
+        File.CreateSymbolicLink($"{_root}/link", $"{_root}/real");
+        using var owner = new StateRoot($"{_root}/link").Sandbox("s");
+        owner.Acquire();
+        owner.Remove();
+        Assert.False(Directory.Exists($"{_root}/real/sandboxes/s"));
     }
 
     [Fact]

@@ -46,22 +46,18 @@ public sealed class ShimAddressTests : IDisposable
         ShimAddress.Remove(address);
     }
 
-    [Theory]
-    [InlineData("{}", "own")]
-    [InlineData("""{"annotations":null}""", "own")]
-    [InlineData("""{"annotations":{"io.kubernetes.cri.sandbox-id":"pod"}}""", "pod")]
-    [InlineData("""{"annotations":{"io.kubernetes.cri-o.SandboxID":"crio"}}""", "crio")]
-    [InlineData("""{"annotations":{"io.kubernetes.cri.sandbox-id":"pod","io.containerd.runc.v2.group":"group"}}""", "group")]
-    [InlineData("""{"annotations":{"io.kubernetes.cri.sandbox-id":7}}""", "own")]
-    public void The_annotations_name_the_sandbox(string config, string group) =>
-        Assert.Equal(group, SandboxGroup.Of(Encoding.UTF8.GetBytes(config), "own"));
-
     [Fact]
-    public void A_config_that_cannot_be_read_is_named()
+    public void Only_a_dead_socket_is_removed_for_another()
     {
-        var path = Path.Combine(_directory.FullName, "config.json");
-        Assert.Contains(path, Assert.Throws<RuntimeException>(() => SandboxGroup.Of(_directory.FullName, "own")).Message);
-        File.WriteAllText(path, "[");
-        Assert.Contains(path, Assert.Throws<RuntimeException>(() => SandboxGroup.Of(_directory.FullName, "own")).Message);
+        var address = $"unix://{_directory.FullName}/s/socket";
+        using (ShimAddress.Listen(address))
+        {
+            ShimAddress.RemoveDead(address);
+            Assert.True(File.Exists($"{_directory.FullName}/s/socket"));
+        }
+        ShimAddress.RemoveDead(address);
+        Assert.False(File.Exists($"{_directory.FullName}/s/socket"));
+        ShimAddress.RemoveDead(address);
+        ShimAddress.RemoveDead($"unix://{_directory.FullName}/nowhere/socket");
     }
 }

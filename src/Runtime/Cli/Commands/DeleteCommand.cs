@@ -21,7 +21,7 @@ internal static class DeleteCommand
             return force ? 0 : throw new RuntimeException("container does not exist");
         if (!force && await ContainerStatusQuery.StatusAsync(root, state) is (ContainerStatusQuery.Running or ContainerStatusQuery.Paused) and var status)
             throw new RuntimeException($"cannot delete container {state.Id} that is not stopped: {status}");
-        await Removal.RemoveAsync(root, state);
+        await Removal.RemoveAsync(root, state, invocation.Log.Warning);
         return 0;
     }
 }

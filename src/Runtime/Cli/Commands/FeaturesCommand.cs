@@ -22,7 +22,7 @@ internal static class FeaturesCommand
     {
         OciVersionMin = "1.0.0",
         OciVersionMax = Version.Specification,
-        Hooks = [],
+        Hooks = ["prestart", "createRuntime", "poststart", "poststop"],
         MountOptions =
         [
             "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "iversion", "lazytime", "loud",
@@ -38,11 +38,33 @@ internal static class FeaturesCommand
             Namespaces = ["cgroup", "ipc", "mount", "network", "pid", "uts"],
             Capabilities = Capabilities,
             Cgroup = new CgroupFeatures { V1 = false, V2 = true, Systemd = false, SystemdUser = false, Rdma = false },
-            Seccomp = new SeccompFeatures { Enabled = false },
+            Seccomp = Seccomp,
             Apparmor = new Feature { Enabled = false },
             Selinux = new Feature { Enabled = false },
         },
         Annotations = new Dictionary<string, string> { ["org.katalike.version"] = Version.Program },
+    };
+
+    private static SeccompFeatures Seccomp { get; } = new()
+    {
+        Enabled = true,
+        Actions =
+        [
+            "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
+            "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
+        ],
+        Operators =
+        [
+            "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE",
+        ],
+        Archs =
+        [
+            "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32", "SCMP_ARCH_MIPSEL",
+            "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC", "SCMP_ARCH_PPC64", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_S390",
+            "SCMP_ARCH_S390X", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64",
+        ],
+        KnownFlags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"],
+        SupportedFlags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"],
     };
 
     private static string[] Capabilities { get; } =

@@ -27,15 +27,17 @@ internal static class KillCommand
         if (signal is < 0 or > Signals.Last)
             throw new RuntimeException($"unable to signal init: signal {signal}: invalid argument");
 
+        // To all processes of a stopped container, there being none, is no error.
+        var all = invocation.Options.Boolean("all");
         const string stopped = "container not running";
-        await using var sandbox = ContainerStatusQuery.Live(root, state, stopped);
         try
         {
-            await sandbox.KillAsync(state.Id, signal, invocation.Options.Boolean("all"));
+            await using var sandbox = ContainerStatusQuery.Live(root, state, stopped);
+            await sandbox.KillAsync(state.Id, signal, all);
         }
-        catch (Exception e) when (e is TtrpcException { Code: StatusCode.NotFound } or SandboxUnreachableException { Hangs: false })
+        catch (Exception e) when (e is RuntimeException or TtrpcException { Code: StatusCode.NotFound } or SandboxUnreachableException { Hangs: false })
         {
-            throw new RuntimeException(stopped, cause: e);
+            return all ? 0 : throw new RuntimeException(stopped, cause: e);
         }
         return 0;
     }

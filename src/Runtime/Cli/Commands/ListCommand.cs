@@ -33,7 +33,7 @@ internal static class ListCommand
         }
         var states = await Task.WhenAll(containers.Select(c => DescribeAsync(root, c)));
         StandardStreams.WriteOutput(format == "json"
-            ? $"[{string.Join(',', states.Select(s => Encoding.UTF8.GetString(s.ToUtf8Json())))}]\n"
+            ? Json(states)
             : Table.Format([["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], .. states.Select(Row)], minimumWidth: 12));
         return 0;
     }
@@ -51,6 +51,11 @@ internal static class ListCommand
             return ContainerStatusQuery.Describe(container, "unknown", owner);
         }
     }
+
+    /// <summary>No containers are null: a nil slice of Go.</summary>
+    private static string Json(State[] states) => states.Length == 0
+        ? "null\n"
+        : $"[{string.Join(',', states.Select(s => Encoding.UTF8.GetString(s.ToUtf8Json())))}]\n";
 
     private static string[] Row(State s) =>
     [

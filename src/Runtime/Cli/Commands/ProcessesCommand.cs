@@ -32,7 +32,7 @@ internal static class ProcessesCommand
         var columns = Columns([.. invocation.Options.Positionals.Skip(1)]);
         var processes = await ProcessesAsync(root, state);
         StandardStreams.WriteOutput(format == "json"
-            ? $"[{string.Join(',', processes.Select(p => p.Pid))}]\n"
+            ? processes.Count == 0 ? "null\n" : $"[{string.Join(',', processes.Select(p => p.Pid))}]\n"
             : Table.Format([[.. columns.Select(Title)], .. processes.Select(p => columns.Select(c => Cell(p, c)).ToArray())], space: 1));
         return 0;
     }

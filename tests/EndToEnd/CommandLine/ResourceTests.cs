@@ -1,0 +1,63 @@
+using System.Text;
+using System.Text.Json.Nodes;
+
+namespace KataLike.EndToEnd.Tests.CommandLine;
+
+/// <summary>update and events.</summary>
+public sealed class ResourceTests : CommandLineCase
+{
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Limits_change_by_flags_and_by_file_and_events_tell_them(string name)
+    {
+        var runtime = Runtime(name);
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", Bundle("sleep", "1000").Path, Id));
+        AssertOk(await runtime.RunAsync("update", "--memory", "64m", "--pids-limit", "33", Id));
+        var stats = await StatsAsync(runtime);
+        Assert.Equal((64L << 20, 33), ((long)stats["memory"]!["usage"]!["limit"]!, (int)stats["pids"]!["limit"]!));
+        AssertOk(await runtime.RunAsync(Encoding.UTF8.GetBytes("""{"memory": {"limit": 50331648}, "pids": {"limit": 44}}"""), "update", "-r", "-", Id));
+        stats = await StatsAsync(runtime);
+        Assert.Equal((48L << 20, 44), ((long)stats["memory"]!["usage"]!["limit"]!, (int)stats["pids"]!["limit"]!));
+        Assert.True((long)stats["cpu"]!["usage"]!["total"]! > 0 && (long)stats["memory"]!["usage"]!["usage"]! > 0);
+
+        AssertRefused(await runtime.RunAsync("update", "--memory", "much", Id), 1, "invalid value for memory: invalid size: 'much'");
+        AssertRefused(await runtime.RunAsync("update", "--cpu-period", "long", Id), 1, "invalid value for cpu-period: strconv.ParseUint: parsing");
+        AssertRefused(await runtime.RunAsync("events", "--interval", "0s", Id), 1, "duration interval must be greater than 0");
+        AssertRefused(await runtime.RunAsync("events", "--interval", "soon", Id), 1, "invalid value \\\"soon\\\" for flag -interval: parse error");
+
+        AssertOk(await runtime.RunAsync("kill", Id, "KILL"));
+        await Eventually.HoldsAsync(async () => (await runtime.RunAsync("state", Id)).Text.Contains("\"stopped\"", StringComparison.Ordinal), "the container has stopped");
+        AssertRefused(await runtime.RunAsync("events", "--stats", Id), 1, $"container with id {Id} is not running");
+        AssertRefused(await runtime.RunAsync("update", "--memory", "64m", Id), 1, "container not running");
+        AssertOk(await runtime.RunAsync("kill", "--all", Id, "KILL"));
+    }
+
+    [SkippableFact]
+    public async Task Events_tell_kills_for_memory_until_the_container_ends()
+    {
+        var runtime = Runtime("katalike");
+        var bundle = Bundle();
+        bundle.Write(["sh", "-c", "while ! test -e /go; do sleep 0.1; done; sh -c 'tail /dev/zero'; sleep 1; exit 0"], spec =>
+            spec["linux"]!["resources"] = JsonNode.Parse("""{"memory": {"limit": 33554432}}"""));
+        File.CreateSymbolicLink($"{bundle.Rootfs}/bin/tail", "busybox");
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", bundle.Path, Id));
+        using var events = runtime.Start("events", "--interval", "200ms", Id);
+        var first = JsonNode.Parse((await events.StandardOutput.ReadLineAsync())!)!;
+        Assert.Equal(("stats", Id), ((string?)first["type"], (string?)first["id"]));
+        await File.WriteAllTextAsync($"{bundle.Rootfs}/go", "");
+        var rest = await events.StandardOutput.ReadToEndAsync();
+        await events.WaitForExitAsync();
+        Assert.Equal(0, events.ExitCode);
+        Assert.Contains($"{{\"type\":\"oom\",\"id\":\"{Id}\"}}\n", rest, StringComparison.Ordinal);
+    }
+
+    private async Task<JsonNode> StatsAsync(OciRuntime runtime)
+    {
+        var result = await runtime.RunAsync("events", "--stats", Id);
+        AssertOk(result);
+        var line = JsonNode.Parse(result.Text)!;
+        Assert.Equal(("stats", Id), ((string?)line["type"], (string?)line["id"]));
+        return line["data"]!;
+    }
+}
