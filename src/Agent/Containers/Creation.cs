@@ -13,10 +13,11 @@ internal sealed class Creation(ContainerPlan plan, ContainerRequest request, Cgr
 {
     private const Namespaces SetUp = Namespaces.Mount | Namespaces.Uts | Namespaces.Ipc | Namespaces.Network;
 
-    // These are made by the child: the former takes the cgroup that it is in by then, the latter comes with execve.
-    private const Namespaces Late = Namespaces.Cgroup | Namespaces.Time;
-
     private readonly IdMap? _owners = plan.Namespaces.Owners;
+
+    // These are made by the child: a cgroup namespace takes the cgroup that it is in by then, a time namespace comes
+    // with execve, and the queues of an ipc namespace belong to whom the child is.
+    private Namespaces Late => Namespaces.Cgroup | Namespaces.Time | (_owners is null ? 0 : Namespaces.Ipc);
 
     public Container Run()
     {
