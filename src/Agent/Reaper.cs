@@ -18,7 +18,7 @@ internal sealed class Reaper
     private readonly Dictionary<int, TaskCompletionSource<ProcessExit>> _owners = [];
     private readonly Dictionary<int, ProcessExit> _unclaimed = [];
     private int _launches;
-    private long _launchesEnded;
+    private long _arrivals;
 
     public void Start() => new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "reaper" }.Start();
 
@@ -50,6 +50,7 @@ internal sealed class Reaper
             }
             var owner = new TaskCompletionSource<ProcessExit>(TaskCreationOptions.RunContinuationsAsynchronously);
             _owners.Add(pid, owner);
+            Arrive();
             return owner.Task;
         }
     }
@@ -62,16 +63,22 @@ internal sealed class Reaper
             {
                 _unclaimed.Clear();
             }
-            _launchesEnded++;
-            Monitor.PulseAll(_lock);
+            Arrive();
         }
+    }
+
+    /// <summary>There may be a child now. Within the lock.</summary>
+    private void Arrive()
+    {
+        _arrivals++;
+        Monitor.PulseAll(_lock);
     }
 
     private void Run()
     {
         while (true)
         {
-            var seen = LaunchesEnded();
+            var seen = Arrivals();
             try
             {
                 var (pid, status) = Processes.WaitForAny();
@@ -79,25 +86,25 @@ internal sealed class Reaper
             }
             catch (LinuxException e) when (e.Errno == Errno.ECHILD)
             {
-                AwaitLaunch(seen);
+                AwaitArrival(seen);
             }
         }
     }
 
-    private long LaunchesEnded()
+    private long Arrivals()
     {
         lock (_lock)
         {
-            return _launchesEnded;
+            return _arrivals;
         }
     }
 
-    /// <summary>There is no child to wait for, and only a launch changes that.</summary>
-    private void AwaitLaunch(long seen)
+    /// <summary>There is no child to wait for, and only an arrival changes that.</summary>
+    private void AwaitArrival(long seen)
     {
         lock (_lock)
         {
-            while (_launchesEnded == seen)
+            while (_arrivals == seen)
             {
                 Monitor.Wait(_lock);
             }

@@ -40,7 +40,7 @@ internal sealed class GuestContainer : IAsyncDisposable
     };
 
     public static async Task<GuestContainer> CreateAsync(
-        GuestMachine machine, Spec spec, string rootfs = "a", Func<IVsock, HostStreams>? streams = null)
+        GuestMachine machine, Spec spec, string rootfs = "a", Func<IVsock, HostStreams>? streams = null, bool compile = true)
     {
         var container = new GuestContainer(machine, (streams ?? HostStreams.Pipes)(machine.Vsock));
         try
@@ -51,6 +51,9 @@ internal sealed class GuestContainer : IAsyncDisposable
                 Config = ByteString.CopyFromUtf8(spec.ToJson()),
                 Overlay = new Overlay { Rootfs = $"{rootfs}/rootfs" },
                 Streams = container.Streams.Ports,
+                Bundle = "/bundle",
+                Seccomp = compile && spec.Linux?.Seccomp is { } profile && Runtime.Sandboxes.SeccompProgram.Compile(profile) is var (code, flags)
+                    ? new Contract.Agent.SeccompProgram { Code = ByteString.CopyFrom(code), Flags = flags } : null,
             });
             return container;
         }
