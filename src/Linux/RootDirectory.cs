@@ -40,6 +40,8 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
 {
     private const int MaxLinks = 40;
 
+    private string? _path;
+
     public FileDescriptor Root => root;
 
     /// <summary>Opens a path (openat2(2) with RESOLVE_IN_ROOT). ENOENT, ELOOP and the like as open(2).</summary>
@@ -68,10 +70,13 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
     }
 
     /// <summary>Opens a directory (as a place, O_PATH), making it and those above it where they are missing.</summary>
-    public FileDescriptor MakeDirectories(string path, uint mode = 0x1ed /* 0755 */) => Make(path, Libc.S_IFDIR | mode);
+    public FileDescriptor MakeDirectories(string path, uint mode = 0x1ed /* 0755 */) => Make(path, Libc.S_IFDIR | mode, out _);
+
+    /// <inheritdoc cref="MakeDirectories(string,uint)"/>
+    public FileDescriptor MakeDirectories(string path, out bool isNew) => Make(path, Libc.S_IFDIR | 0x1ed, out isNew);
 
     /// <summary>Opens a file or directory (as a place, O_PATH), making an empty file where there is nothing.</summary>
-    public FileDescriptor MakeFile(string path, uint mode = 0x1a4 /* 0644 */) => Make(path, Libc.S_IFREG | mode);
+    public FileDescriptor MakeFile(string path, uint mode = 0x1a4 /* 0644 */) => Make(path, Libc.S_IFREG | mode, out _);
 
     /// <summary>Makes a device node or FIFO; one that is there already is left alone.</summary>
     /// <param name="mode">With the type's bits.</param>
@@ -112,7 +117,7 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
     /// <summary>Where something that is inside is, as a process whose root this is sees it, with no link on the way.</summary>
     public string PathOf(FileDescriptor inside)
     {
-        var (all, above) = (Path(inside), Path(root));
+        var (all, above) = (Path(inside), _path ??= Path(root));
         return all.Length > above.Length && all.StartsWith(above, StringComparison.Ordinal) ? all[above.TrimEnd('/').Length..] : "/";
     }
 
@@ -128,9 +133,10 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
     }
 
     /// <summary>Opens what a path names; makes it, also where a dangling link points to, if it is missing.</summary>
-    private FileDescriptor Make(string path, uint mode)
+    private FileDescriptor Make(string path, uint mode, out bool isNew)
     {
         var errno = TryOpen(path, Libc.O_PATH, out var found);
+        isNew = errno == Errno.ENOENT;
         return errno switch
         {
             Errno.None => found!,
@@ -162,7 +168,11 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
                     continue;
                 }
                 var isLast = names.All(rest => rest is "" or ".");
-                var next = Enter(trail.TryPeek(out var here) ? here : root, name, isLast ? mode : Libc.S_IFDIR | 0x1ed, path);
+                var directory = trail.TryPeek(out var here) ? here : root;
+                // What is missing is most likely the last: each look-up may be a message to the host.
+                if (isLast)
+                    TryMake(directory, name, mode, path);
+                var next = Enter(directory, name, path);
                 if (ReadLink(next) is not { } target)
                 {
                     trail.Push(next);
@@ -190,7 +200,7 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
             file.Dispose();
     }
 
-    private FileDescriptor Enter(FileDescriptor directory, string name, uint mode, string path)
+    private FileDescriptor Enter(FileDescriptor directory, string name, string path)
     {
         fixed (byte* pointer = Encoding.Latin1.GetBytes(name + '\0'))
         {
@@ -198,16 +208,25 @@ public sealed unsafe class RootDirectory(FileDescriptor root, (uint User, uint G
             var file = Libc.openat(directory.Number, pointer, flags, 0);
             if (file < 0 && Libc.LastError == Errno.ENOENT)
             {
-                var made = (mode & Libc.S_IFMT) == Libc.S_IFDIR
-                    ? Libc.mkdirat(directory.Number, pointer, mode & 0xfff)
-                    : Libc.mknodat(directory.Number, pointer, mode, 0);
-                if (made == 0)
-                    Own(directory, pointer, path);
-                else if (Libc.LastError != Errno.EEXIST)
-                    throw new LinuxException(Libc.LastError, "create", path);
+                TryMake(directory, name, Libc.S_IFDIR | 0x1ed, path);
                 file = Libc.openat(directory.Number, pointer, flags, 0);
             }
             return new FileDescriptor(Libc.Check(file, "open", path));
+        }
+    }
+
+    /// <summary>Makes an empty directory or file, unless there is something of that name.</summary>
+    private void TryMake(FileDescriptor directory, string name, uint mode, string path)
+    {
+        fixed (byte* pointer = Encoding.Latin1.GetBytes(name + '\0'))
+        {
+            var made = (mode & Libc.S_IFMT) == Libc.S_IFDIR
+                ? Libc.mkdirat(directory.Number, pointer, mode & 0xfff)
+                : Libc.mknodat(directory.Number, pointer, mode, 0);
+            if (made == 0)
+                Own(directory, pointer, path);
+            else if (Libc.LastError != Errno.EEXIST)
+                throw new LinuxException(Libc.LastError, "create", path);
         }
     }
 

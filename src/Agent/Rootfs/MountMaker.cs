@@ -45,7 +45,7 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
     {
         using var source = OpenSource(mount);
         var isDirectory = Files.Status(source).IsDirectory;
-        using var target = Target(mount, isDirectory);
+        using var target = Target(mount, isDirectory, out _);
         RefuseInsideProc(mount, target, coversProc: Mounts.IsProc(source));
         using var tree = Mounts.Clone(source, mount.Flags.Recursive);
         Attach(mount, tree, target);
@@ -68,8 +68,8 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
     {
         if (mount.Type is "proc" or "sysfs")
             RequireOrdinaryDirectory(mount);
-        var mode = ModeOfTarget(mount);
-        using var target = Target(mount, isDirectory: true);
+        using var target = Target(mount, isDirectory: true, out var isNew);
+        var mode = isNew ? null : ModeFrom(mount, target);
         RefuseInsideProc(mount, target, coversProc: mount.Kind == MountKind.Proc);
         using var tree = ready?.Duplicate() ?? New(mount, mode);
         if (ready is not null && mode is { } given)
@@ -90,19 +90,14 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
     }
 
     /// <summary>A tmpfs over a directory gets that one's mode unless it is given one.</summary>
-    private uint? ModeOfTarget(MountPlan mount)
-    {
-        if (mount.Type != "tmpfs" || mount.Flags.Data.Any(option => option.Key == "mode")
-            || root.TryOpen(mount.Destination, Files.PathOnly | Files.Directory, out var there) != Errno.None)
-            return null;
-        using (there)
-            return Files.Status(there!).Mode & 0xfff;
-    }
+    private static uint? ModeFrom(MountPlan mount, FileDescriptor target) =>
+        mount.Type == "tmpfs" && !mount.Flags.Data.Any(option => option.Key == "mode") ? Files.Status(target).Mode & 0xfff : null;
 
-    private FileDescriptor Target(MountPlan mount, bool isDirectory)
+    private FileDescriptor Target(MountPlan mount, bool isDirectory, out bool isNew)
     {
-        var target = isDirectory ? root.MakeDirectories(mount.Destination) : root.MakeFile(mount.Destination);
-        var isMatch = Files.Status(target).IsDirectory == isDirectory;
+        isNew = false;
+        var target = isDirectory ? root.MakeDirectories(mount.Destination, out isNew) : root.MakeFile(mount.Destination);
+        var isMatch = isNew || Files.Status(target).IsDirectory == isDirectory;
         if (isMatch && root.PathOf(target) != "/")
             return target;
         target.Dispose();

@@ -167,7 +167,9 @@ internal sealed class Container
             Bundle = bundle.Directory,
             Streams = Init.OpenStreams(),
         };
-        var answer = await _sandbox.CallAsync((agent, stop) => agent.CreateContainerAsync(request, stop), cancel);
+        // Each mount is a few messages of the shared file system: milliseconds, where the guest is emulated.
+        var more = TimeSpan.FromMilliseconds(20) * (bundle.Spec.Mounts?.Count ?? 0);
+        var answer = await _sandbox.CallAsync((agent, stop) => agent.CreateContainerAsync(request, stop), cancel, more);
         Init.Begin(answer.Pid);
     }
 

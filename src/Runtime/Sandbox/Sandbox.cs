@@ -137,17 +137,19 @@ internal sealed class Sandbox : IAsyncDisposable
     public async ValueTask DisposeAsync() => await ShutdownAsync();
 
     /// <summary>Calls the agent: never longer than the deadline, and never beyond the machine's life.</summary>
-    internal async Task<T> CallAsync<T>(Func<AgentClient, CancellationToken, Task<T>> call, CancellationToken cancel)
+    /// <param name="more">What a long request may take beyond the usual.</param>
+    internal async Task<T> CallAsync<T>(Func<AgentClient, CancellationToken, Task<T>> call, CancellationToken cancel, TimeSpan more = default)
     {
+        var patience = AnswerPatience + more;
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        limit.CancelAfter(AnswerPatience);
+        limit.CancelAfter(patience);
         try
         {
             return await call(Machine.Agent, limit.Token);
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
-            throw new TtrpcException(StatusCode.DeadlineExceeded, $"the agent did not answer within {AnswerPatience.TotalSeconds:0} s");
+            throw new TtrpcException(StatusCode.DeadlineExceeded, $"the agent did not answer within {patience.TotalSeconds:0} s");
         }
         catch (IOException error)
         {

@@ -108,7 +108,7 @@ internal sealed class ShareNamespace : IDisposable
         try
         {
             if (share.Bundle is null)
-                return Files.Open(share.Source, Files.PathOnly);
+                return OpenSource(share);
             using var bundle = Files.Open(share.Bundle, Files.PathOnly);
             return RootDirectory.OpenWithoutLinks(Path.GetFullPath(share.Source, RootDirectory.Path(bundle)), Files.PathOnly | Files.Directory);
         }
@@ -118,6 +118,17 @@ internal sealed class ShareNamespace : IDisposable
                 : error.Errno == Errno.ELOOP ? new RuntimeException("invalid rootfs: not an absolute path, or a symlink", cause: error)
                 : new RuntimeException($"invalid rootfs: stat {error.Operand}: {error.Errno.Text()}", cause: error);
         }
+    }
+
+    /// <summary>A link must not bring the host's own kernel files and devices into the guest, which the plan keeps out.</summary>
+    private static FileDescriptor OpenSource(HostShare share)
+    {
+        var source = Files.Open(share.Source, Files.PathOnly);
+        var path = RootDirectory.Path(source);
+        if (path == share.Source || !SharePlan.IsGuests(path))
+            return source;
+        source.Dispose();
+        throw Failed(share.Source, share.Destination, $"it leads to {path}: give that path, and the guest's own will be mounted");
     }
 
     private void Attach(string containerId, HostFileSystem fileSystem)
@@ -142,7 +153,7 @@ internal sealed class ShareNamespace : IDisposable
     }
 
     /// <summary>In runc's words.</summary>
-    private static RuntimeException Failed(string source, string destination, string reason, Exception cause) =>
+    private static RuntimeException Failed(string source, string destination, string reason, Exception? cause = null) =>
         new(OneLine.Of($"error mounting \"{source}\" to rootfs at \"{destination}\": {reason}"), cause: cause);
 
     private void SetUp()

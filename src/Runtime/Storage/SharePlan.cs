@@ -105,7 +105,8 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
     private static List<IdRange> Ranges(IReadOnlyList<IdMapping> mappings) =>
         [.. mappings.Select(mapping => new IdRange(mapping.ContainerId, mapping.HostId, mapping.Size))];
 
-    private static bool IsGuests(string source) =>
+    /// <summary>Whether a path is one that only the guest's kernel can give a meaning.</summary>
+    public static bool IsGuests(string source) =>
         !IsBelow(source, "/dev/shm") && (IsBelow(source, "/proc") || IsBelow(source, "/sys") || IsBelow(source, "/dev"));
 
     private static bool IsBelow(string path, string directory) =>

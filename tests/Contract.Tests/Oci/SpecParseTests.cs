@@ -63,6 +63,15 @@ public sealed class SpecParseTests
     [InlineData("linux/namespaces", "[{\"type\":\"uts\"}]", "$.linux.maskedPaths: needs a mount namespace")]
     [InlineData("linux/uidMappings", "[{\"containerID\":0,\"hostID\":0,\"size\":1}]", "$.linux.uidMappings: needs a user namespace")]
     [InlineData("linux/devices", "[{\"path\":\"/dev/x\",\"type\":\"x\"}]", "$.linux.devices[0].type: unknown value x")]
+    [InlineData("linux/devices", "[{\"path\":\"/dev/x\",\"type\":\"c\",\"major\":-1}]", "$.linux.devices[0].major: -1 must be 0 to 4095")]
+    [InlineData("linux/devices", "[{\"path\":\"/dev/x\",\"type\":\"b\",\"minor\":1048576}]", "$.linux.devices[0].minor: 1048576 must be 0 to 1048575")]
+    [InlineData("linux/sysctl", "{\"kernel.panic\":\"1\"}", "$.linux.sysctl['kernel.panic']: sysctl \"kernel.panic\" is not in a separate kernel namespace")]
+    [InlineData("linux/sysctl", "{\"kernel/hostname\":\"x\"}",
+        "$.linux.sysctl['kernel/hostname']: sysctl \"kernel.hostname\" is not allowed as it conflicts with the OCI \"hostname\" field")]
+    [InlineData("mounts/0/options", "[\"rbind\",\"idmap\"]", "$.mounts[0].options: idmap needs uidMappings of the mount, or of a user namespace")]
+    [InlineData("mounts/0/uidMappings", "[{\"containerID\":0,\"hostID\":0,\"size\":0}]", "$.mounts[0].uidMappings[0].size: must be greater than zero")]
+    [InlineData("mounts/0/gidMappings", "[{\"containerID\":0,\"hostID\":4294967295,\"size\":2}]", "$.mounts[0].gidMappings[0]: the range exceeds the ids that there are")]
+    [InlineData("mounts/0/uidMappings", "[{\"containerID\":0,\"hostID\":0,\"size\":1}]", "$.mounts[0]: id-mapped mounts must have both uid and gid mappings specified")]
     [InlineData("linux/rootfsPropagation", "\"public\"", "$.linux.rootfsPropagation: unknown value public")]
     [InlineData("linux/timeOffsets", "{\"monotonic\":null}", "$.linux.timeOffsets['monotonic']: must be an object")]
     [InlineData("linux/resources/devices/0/access", "\"rwx\"", "$.linux.resources.devices[0].access: rwx must be of the letters rwm")]
@@ -91,6 +100,8 @@ public sealed class SpecParseTests
     [InlineData("mounts/0/destination", "\"proc\"")]
     [InlineData("mounts", "null")]
     [InlineData("mounts", null)]
+    [InlineData("linux/sysctl", "{\"net.ipv4.ip_forward\":\"1\",\"net/core/somaxconn\":\"1\",\"kernel.msgmax\":\"1\",\"fs.mqueue.msg_max\":\"1\",\"kernel.domainname\":\"x\"}")]
+    [InlineData("linux/devices", "[{\"path\":\"/dev/x\",\"type\":\"p\",\"major\":-1}]")]
     [InlineData("hostname", "null")]
     [InlineData("process/user", "null")]
     [InlineData("annotations", "{\"ä b\":\"\"}")]
@@ -98,6 +109,14 @@ public sealed class SpecParseTests
     [InlineData("process/rlimits", "[{\"type\":\"RLIMIT_CORE\",\"hard\":18446744073709551615,\"soft\":0}]")]
     [InlineData("ociVersion", "\"1.3.0\"")]
     public void WhatIsAllowedPasses(string where, string? value) => _ = Spec.Parse(With(where, value));
+
+    [Fact]
+    public void MountsAreCounted()
+    {
+        static byte[] Many(int count) => With("mounts", $"[{string.Join(',', Enumerable.Repeat("{\"destination\":\"/x\"}", count))}]");
+        Assert.Equal(16_000, Spec.Parse(Many(16_000)).Mounts!.Count);
+        Assert.Equal("$.mounts: 16001 mounts are too many, 16000 at most are supported", Assert.Throws<OciException>(() => Spec.Parse(Many(16_001))).Message);
+    }
 
     [Fact]
     public void UserIsRootWhereItIsMissing() =>

@@ -21,6 +21,13 @@ public sealed class SandboxDirectoryTests : IDisposable
         Assert.StartsWith("invalid container ID format: ", Assert.Throws<RuntimeException>(() => Root.Sandbox(id)).Message, StringComparison.Ordinal);
 
     [Fact]
+    public void NobodyElseMayLookIntoWhatIsMade()
+    {
+        StateRoot.Make($"{_root}/shim/ns/sandboxes/x");
+        Assert.All(["shim", "shim/ns", "shim/ns/sandboxes", "shim/ns/sandboxes/x"], made => Assert.Equal("drwx------", Mode($"{_root}/{made}")));
+    }
+
+    [Fact]
     public void OneProcessOwnsItAndItsEndFreesIt()
     {
         using (var owner = Root.Sandbox("a_B-1.+"))

@@ -63,6 +63,79 @@ public sealed class ShareNamespaceTests : IDisposable
     }
 
     [SkippableFact]
+    public void AnOverlayMayHaveMoreOptionsThanAPage()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");
+        var layers = Enumerable.Range(0, 60).Select(i => $"{_directory}/{new string('l', 100)}{i}").Append($"{_directory}/a:b\\c").ToList();
+        foreach (var layer in layers)
+            File.WriteAllText($"{Directory.CreateDirectory(layer).FullName}/{Path.GetFileName(layer)[^3..]}", "");
+        var escaped = layers.Select(layer => layer.Replace("\\", "\\\\", StringComparison.Ordinal).Replace(":", "\\:", StringComparison.Ordinal));
+        using var space = ShareNamespace.Enter(Shared);
+        space.Attach("c1", new SharePlan([], [new HostFileSystem("0", new RootfsMount("overlay", "overlay", [$"lowerdir={string.Join(':', escaped)}", "rprivate", "ro"]), "/o")], new()));
+        Assert.Equal("61\n", Shell(space, $"ls {Shared}/c1/0 | wc -l"));
+    }
+
+    [SkippableFact]
+    public void ReadOnlyMeansTheMountOrAllBelowIt()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");
+        using var space = ShareNamespace.Enter(Shared);
+        Directory.CreateDirectory($"{_directory}/rootfs/below");
+        HostShare[] shares =
+        [
+            new($"{_directory}/rootfs", "0") { ReadOnly = true }, new("/dev", "1") { ReadOnly = true }, new("/dev", "2") { ReadOnly = true, ReadOnlyBelow = true },
+        ];
+        space.Attach("c1", new SharePlan(shares, [], new()));
+        string Try(string path) => Shell(space, $"touch {Shared}/c1/{path} 2>/dev/null && echo wrote || echo refused");
+        Assert.Equal("refused\n", Try("0/x"));
+        Assert.Equal("refused\n", Try("1/x"));
+        Assert.Equal("wrote\n", Try("1/shm/katalike-test"));
+        Assert.Equal("refused\n", Try("2/shm/katalike-test"));
+        File.Delete("/dev/shm/katalike-test");
+    }
+
+    [SkippableFact]
+    public void OwnersAreMappedBeforeTheGuestSeesThem()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");
+        using var space = ShareNamespace.Enter(Shared);
+        IdRange[] ids = [new(0, 100_000, 10)];
+        space.Attach("c1", new SharePlan([new HostShare($"{_directory}/rootfs", "0") { Ids = new IdMappings(ids, ids, Recursive: false) }], [], new()));
+        Assert.Equal("100000:100000\n", Shell(space, $"stat -c %u:%g {Shared}/c1/0/hello"));
+        var error = Assert.Throws<RuntimeException>(() => space.Attach("c2", new SharePlan(
+            [new HostShare("/proc", "0") { Destination = "/p", Recursive = false, Ids = new IdMappings(ids, ids, Recursive: false) }], [], new())));
+        Assert.Equal("error mounting \"/proc\" to rootfs at \"/p\": mount_setattr: invalid argument", error.Message);
+    }
+
+    [SkippableFact]
+    public void NoLinkBringsTheHostsKernelFilesIn()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");
+        using var space = ShareNamespace.Enter(Shared);
+        File.CreateSymbolicLink($"{_directory}/link", "/proc/sys");
+        var error = Assert.Throws<RuntimeException>(() => space.Attach("c1", new SharePlan([new HostShare($"{_directory}/link", "0") { Destination = "/p" }], [], new())));
+        Assert.EndsWith("it leads to /proc/sys: give that path, and the guest's own will be mounted", error.Message, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public void NoLinkLeadsToTheRootFileSystem()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");
+        using var space = ShareNamespace.Enter(Shared);
+        File.CreateSymbolicLink($"{_directory}/link", "rootfs");
+        File.CreateSymbolicLink($"{_directory}/bundle", ".");
+        string Refused(string path) => Assert.Throws<RuntimeException>(
+            () => space.Attach("c1", new SharePlan([new HostShare(path, "rootfs") { Bundle = _directory }], [], new()))).Message;
+        Assert.Equal("invalid rootfs: not an absolute path, or a symlink", Refused("link"));
+        Assert.Equal("invalid rootfs: not an absolute path, or a symlink", Refused("bundle/rootfs"));
+        Assert.Equal($"invalid rootfs: stat {_directory}/nowhere: no such file or directory", Refused("nowhere"));
+        Assert.Equal("invalid rootfs: stat /dev/null: not a directory", Refused("/dev/null"));
+        // The way to the bundle may have links.
+        space.Attach("c1", new SharePlan([new HostShare("x/../rootfs", "rootfs") { Bundle = $"{_directory}/bundle" }], [], new()));
+        Assert.Equal("from the root\n", Shell(space, $"cat {Shared}/c1/rootfs/hello"));
+    }
+
+    [SkippableFact]
     public void AMissingSourceIsNamedAndNothingStaysAttached()
     {
         Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");

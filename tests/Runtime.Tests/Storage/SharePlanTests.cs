@@ -72,6 +72,27 @@ public class SharePlanTests
         Assert.Equal([new MountSource { Index = 0, SandboxTmpfs = "shm" }], plan.Overlay.Mounts);
     }
 
+    [Fact]
+    public void WhatTheHostMountsIsShared()
+    {
+        var plan = Plan(Mount("/o", "overlay", "overlay", "lowerdir=/a:/b", "ro"), Mount("/t", "tmpfs", "t"), Mount("/o", "bind", "/o", "bind", "remount"));
+        var told = Assert.Single(plan.Overlay.Mounts);
+        Assert.Equal((0u, "katalike/c1/0"), (told.Index, told.Shared));
+        var fileSystem = Assert.Single(plan.FileSystems);
+        Assert.Equal(("0", "/o", "overlay", "overlay"), (fileSystem.Name, fileSystem.Destination, fileSystem.Mount.Type, fileSystem.Mount.Source));
+    }
+
+    [Fact]
+    public void OwnersAreMappedByTheHost()
+    {
+        IdMapping[] ids = [new() { ContainerId = 0, HostId = 1000, Size = 10 }];
+        var share = Plan(Mount("/data", "bind", "/srv", "rbind", "ridmap", "rro") with { UidMappings = ids, GidMappings = ids }).Shares[1];
+        Assert.True(share is { ReadOnly: true, ReadOnlyBelow: true, Ids.Recursive: true });
+        Assert.Equal([new IdRange(0, 1000, 10)], share.Ids!.Users);
+        Assert.Equal(share.Ids.Users, share.Ids.Groups);
+        Assert.Throws<RuntimeException>(() => Plan(Mount("/o", "ext4", "/dev/x") with { UidMappings = ids, GidMappings = ids }));
+    }
+
     private static SharePlan Plan(params Mount[] mounts) => SharePlan.From(Spec(mounts), "c1", "/b", []);
 
     private static Spec Spec(params Mount[] mounts) => Contract.Oci.Spec.Default() with { Mounts = mounts };
