@@ -33,6 +33,15 @@ public sealed record MountFlags
         "", "defaults", "async", "loud", "silent", "nolazytime", "mand", "nomand", "iversion", "noiversion", "acl", "noacl",
     ];
 
+    /// <summary>The options that are known by name, sorted; what is not among them is left to the file system.</summary>
+    public static IReadOnlyList<string> Names { get; } =
+    [
+        .. Attributes.Keys.Concat(Propagations.Keys).SelectMany(name => (string[])[name, $"r{name}"])
+            .Concat(Ignored.Where(name => name.Length > 0))
+            .Concat(["bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap", "sync", "dirsync", "lazytime"])
+            .Order(StringComparer.Ordinal),
+    ];
+
     public bool Bind { get; private set; }
 
     public bool Recursive { get; private set; }

@@ -12,6 +12,8 @@ internal static class StubCommand
     /// <summary>The descriptor on which the parent learns the ticket and says to go on.</summary>
     public const int ReportNumber = 3;
 
+    private const int StackSize = 128 * 1024;
+
     public static Task<int> RunAsync(string[] arguments)
     {
         var signals = Signals.Redirect(StubSession.Forwarded);
@@ -38,11 +40,17 @@ internal static class StubCommand
             if (report.Receive() is not StubMessage.Bind)
                 return 1;
             session.Bind();
+            // On a thread that stays in the host's namespace: what the runtime reads for itself, such as /proc/meminfo, is
+            // no file that the guest could write.
+            var status = 0;
+            var waiting = new Thread(() => status = session.Wait(signals, request.Terminal ? StandardStreams.Get(0) : null), StackSize);
+            waiting.Start();
             if (request.ExecId.Length == 0)
                 EnterRootfs(root, request.Container);
             report.Send(new StubMessage.Bound());
             report.Dispose();
-            return session.Wait(signals, request.Terminal ? StandardStreams.Get(0) : null);
+            waiting.Join();
+            return status;
         }
         catch (Exception e) when (e is RuntimeException or LinuxException)
         {
@@ -55,7 +63,7 @@ internal static class StubCommand
     /// Callers join the mount namespace of the pid that they were told, to copy files (podman cp) or to look at processes
     /// (podman top): there they find the container's root file system and nothing of the host.
     /// </summary>
-    /// <remarks>On the main thread, whose namespace it is that /proc shows.</remarks>
+    /// <remarks>On the main thread, whose namespace it is that /proc shows, and which does no more than wait afterwards.</remarks>
     private static void EnterRootfs(StateRoot root, string container)
     {
         if (ContainerState.TryLoad(root, container) is not { Rootfs.Length: > 0 } state)

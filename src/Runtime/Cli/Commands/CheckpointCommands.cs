@@ -19,7 +19,7 @@ internal static class CheckpointCommands
         Flag.Boolean("auto-dedup", "enable auto deduplication of memory images"),
     ];
 
-    public static Command Checkpoint { get; } = new("checkpoint", "checkpoint a running container", Refuse)
+    public static Command Checkpoint { get; } = new("checkpoint", "checkpoint a running container", CheckpointAsync)
     {
         Description = "Not supported yet: the command only answers --help.",
         Flags =
@@ -47,6 +47,12 @@ internal static class CheckpointCommands
             Flag.Text("lsm-mount-context", "Specify an LSM mount context to be used during restore."),
         ],
     };
+
+    private static Task<int> CheckpointAsync(Invocation invocation)
+    {
+        ContainerState.Load(new StateRoot(invocation.Global.Root), invocation.ContainerId);
+        return Refuse(invocation);
+    }
 
     private static Task<int> Refuse(Invocation invocation) =>
         throw new RuntimeException("checkpoint and restore are not supported yet");

@@ -1,4 +1,5 @@
 using KataLike.Contract.Oci;
+using KataLike.Linux;
 
 namespace KataLike.Runtime.Cli.Commands;
 
@@ -22,25 +23,19 @@ internal static class FeaturesCommand
     {
         OciVersionMin = "1.0.0",
         OciVersionMax = Version.Specification,
-        Hooks = ["prestart", "createRuntime", "poststart", "poststop"],
-        MountOptions =
-        [
-            "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "iversion", "lazytime", "loud",
-            "mand", "noatime", "nodev", "nodiratime", "noexec", "noiversion", "nolazytime", "nomand", "norelatime",
-            "nostrictatime", "nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev", "rdiratime", "relatime",
-            "rexec", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnorelatime", "rnostrictatime", "rnosuid",
-            "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw", "rshared", "rslave", "rstrictatime", "rsuid",
-            "rsymfollow", "runbindable", "rw", "shared", "silent", "slave", "strictatime", "suid", "symfollow", "sync",
-            "tmpcopyup", "unbindable",
-        ],
+        Hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+        MountOptions = MountFlags.Names,
         Linux = new LinuxFeatures
         {
-            Namespaces = ["cgroup", "ipc", "mount", "network", "pid", "uts"],
+            Namespaces = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             Capabilities = Capabilities,
             Cgroup = new CgroupFeatures { V1 = false, V2 = true, Systemd = false, SystemdUser = false, Rdma = false },
             Seccomp = Seccomp,
             Apparmor = new Feature { Enabled = false },
             Selinux = new Feature { Enabled = false },
+            IntelRdt = new IntelRdtFeatures { Enabled = false },
+            MountExtensions = new MountExtensionFeatures { Idmap = new Feature { Enabled = true } },
+            NetDevices = new Feature { Enabled = false },
         },
         Annotations = new Dictionary<string, string> { ["org.katalike.version"] = Version.Program },
     };
