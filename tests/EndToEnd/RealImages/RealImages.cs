@@ -10,7 +10,7 @@ public sealed class RealImages : IAsyncLifetime
     private readonly ContainerdDaemon _containerd = new();
 
     /// <summary>Why nothing can be tested here; null when it can.</summary>
-    public string? Missing => _containerd.Missing ?? (Archive is null ? "the images are not built: ./dev image, with a mirror that apt can reach" : null);
+    public string? Missing => _containerd.Missing ?? (Archive is null ? "out/images/debian is not built: ./dev test, with a mirror that apt can reach" : null);
 
     private static string? Archive { get; } = File.Exists(Repository.Path("out/images/debian/images.tar")) ? Repository.Path("out/images/debian/images.tar") : null;
 
