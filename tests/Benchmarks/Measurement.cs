@@ -11,7 +11,10 @@ internal sealed class Series
 /// <summary>Runs the operations of one container, in the order of its life, and takes the cost of each.</summary>
 internal sealed class Measurement(string repository)
 {
-    public static readonly string[] Operations = ["run echo", "create", "start", "exec", "kill", "delete"];
+    /// <summary>A further container of a pod: under katalike it needs no machine of its own.</summary>
+    private const string Second = "create, second of a pod";
+
+    public static readonly string[] Operations = ["run echo", "create", "start", "exec", "ps", "pause", "resume", "update", Second, "kill", "delete"];
     public static readonly string[] Memories = ["1 idle", "5 idle"];
 
     private readonly string _rootfs = $"{repository}/out/images/busybox/rootfs";
@@ -39,14 +42,30 @@ internal sealed class Measurement(string repository)
         }
         using (var scope = new Scope())
         {
-            var bundle = Bundle.Make(place.Bundle, _rootfs, "sleep", "100000");
-            _ = Take(runtime, "create", () => scope.Run(runtime.Command(place.Root, "create", "--bundle", bundle, "life"))) &&
-                Take(runtime, "start", () => scope.Run(runtime.Command(place.Root, "start", "life"))) &&
-                Take(runtime, "exec", () => scope.Run(runtime.Command(place.Root, "exec", "life", "true"))) &&
-                Take(runtime, "kill", () => Kill(runtime, scope, place.Root, "life")) &&
-                Take(runtime, "delete", () => scope.Run(runtime.Command(place.Root, "delete", "life")));
+            var bundle = Bundle.MakeInPod(place.Bundle, _rootfs, pod: "life", first: true, "sleep", "100000");
+            var lives = Take(runtime, "create", () => scope.Run(runtime.Command(place.Root, "create", "--bundle", bundle, "life"))) &&
+                Take(runtime, "start", () => scope.Run(runtime.Command(place.Root, "start", "life")));
+            if (lives)
+            {
+                Use(runtime, scope, place);
+                _ = Take(runtime, "kill", () => Kill(runtime, scope, place.Root, "life")) &&
+                    Take(runtime, "delete", () => scope.Run(runtime.Command(place.Root, "delete", "life")));
+            }
             Remove(runtime, scope, place.Root, "life");
         }
+    }
+
+    /// <summary>What can be done with a running container, each whether or not a runtime can do the others.</summary>
+    private void Use(ContainerRuntime runtime, Scope scope, Place place)
+    {
+        Take(runtime, "exec", () => scope.Run(runtime.Command(place.Root, "exec", "life", "true")));
+        Take(runtime, "ps", () => scope.Run(runtime.Command(place.Root, "ps", "life")));
+        _ = Take(runtime, "pause", () => scope.Run(runtime.Command(place.Root, "pause", "life"))) &&
+            Take(runtime, "resume", () => scope.Run(runtime.Command(place.Root, "resume", "life")));
+        Take(runtime, "update", () => scope.Run(runtime.Command(place.Root, "update", "--cpu-share", "512", "life")));
+        var bundle = Bundle.MakeInPod($"{place.Bundle}-second", _rootfs, pod: "life", first: false, "sleep", "100000");
+        Take(runtime, Second, () => scope.Run(runtime.Command(place.Root, "create", "--bundle", bundle, "second")));
+        Remove(runtime, scope, place.Root, "second");
     }
 
     /// <summary>Memory of sandboxes in which one process sleeps, after they have had time to settle.</summary>

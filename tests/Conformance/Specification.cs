@@ -10,7 +10,7 @@ internal static class Specification
     public static IReadOnlyList<Clause> Clauses { get; } =
     [
         .. ConfigClauses.All, .. ProcessClauses.All, .. ExecClauses.All, .. RootClauses.All, .. MountClauses.All, .. NamespaceClauses.All,
-        .. DeviceClauses.All, .. ResourceClauses.All, .. SeccompClauses.All, .. LinuxClauses.All, .. HookClauses.All, .. StateClauses.All,
+        .. DeviceClauses.All, .. ResourceClauses.All, .. SeccompClauses.All, .. LinuxClauses.All, .. HookClauses.All, .. StateClauses.All, .. VmClauses.All,
     ];
 
     /// <summary>Names of clauses with the reason for each: the rows of a table between two markers.</summary>

@@ -1,0 +1,150 @@
+using System.Text.RegularExpressions;
+using KataLike.EndToEnd.Tests.Containerd;
+
+namespace KataLike.EndToEnd.Tests.RealImages;
+
+/// <summary>Programs as they are in Debian, each with the same result under runc.</summary>
+public sealed partial class RealImageTests(RealImages images) : IClassFixture<RealImages>
+{
+    private const string KataLike = "io.containerd.katalike.v2";
+    private const string Runc = "io.containerd.runc.v2";
+
+    [SkippableTheory]
+    [InlineData(KataLike)]
+    [InlineData(Runc)]
+    public async Task Debian_has_apt_perl_and_its_locale(string runtime)
+    {
+        Require();
+        var id = NewId();
+        var run = await images.RunAsync(runtime, "debian", id, ["--rm"], "sh", "-ec", """
+            apt-get --version | head -1
+            perl -e 'print join(",", map { $_ * $_ } 1..5), "\n"'
+            LC_ALL=C.UTF-8 perl -CS -Mutf8 -e 'print length("häß"), "\n"'
+            LC_ALL=C.UTF-8 locale charmap
+            getent passwd www-data
+            dpkg -l | grep -c '^ii  '
+            find / -xdev -user root -perm -4000 | sort | head -1
+            """);
+        Assert.True(run.ExitCode == 0, $"{run}\n{images.Log}");
+        var lines = run.Text.Split('\n');
+        Assert.StartsWith("apt 2.", lines[0], StringComparison.Ordinal);
+        Assert.Equal(["1,4,9,16,25", "3", "UTF-8", "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin"], lines[1..5]);
+        Assert.InRange(int.Parse(lines[5], System.Globalization.CultureInfo.InvariantCulture), 80, 200);
+        Assert.StartsWith("/usr/bin/", lines[6], StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
+    [InlineData(KataLike)]
+    [InlineData(Runc)]
+    public async Task Redis_keeps_what_it_was_told_over_an_orderly_stop(string runtime)
+    {
+        Require();
+        var redis = await ServeAsync(runtime, "redis", "redis-server", "--dir", "/var/lib/redis", "--save", "900", "1", "--daemonize", "no");
+        async Task AnswersAsync() => await redis.UntilAsync("answers", async () => (await redis.ExecAsync("redis-cli", "ping")).Text == "PONG");
+
+        await AnswersAsync();
+        Assert.Equal("OK", await redis.AskAsync("redis-cli", "set", "key", "value"));
+        Assert.Equal("value", await redis.AskAsync("redis-cli", "get", "key"));
+        Assert.Equal("1000", await redis.AskAsync("redis-cli", "eval", "for i = 1, 1000 do redis.call('rpush', 'list', i) end return redis.call('llen', 'list')", "0"));
+
+        Assert.Equal(0, await redis.StopAsync("SIGTERM"));
+        await redis.StartAgainAsync();
+        await AnswersAsync();
+        Assert.Equal("value", await redis.AskAsync("redis-cli", "get", "key"));
+        Assert.Equal("1000", await redis.AskAsync("redis-cli", "llen", "list"));
+        Assert.Equal("redis", await redis.AskAsync("stat", "-c", "%U", "/var/lib/redis/dump.rdb"));
+        await redis.RemoveAsync();
+    }
+
+    [SkippableTheory]
+    [InlineData(KataLike)]
+    [InlineData(Runc)]
+    public async Task Nginx_serves_a_page(string runtime)
+    {
+        Require();
+        var nginx = await ServeAsync(runtime, "nginx", "nginx", "-g", "daemon off;");
+        string[] get = ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"];
+        await nginx.UntilAsync("serves", async () => (await nginx.ExecAsync(get)).ExitCode == 0);
+
+        var page = await nginx.AskAsync(get);
+        Assert.StartsWith("HTTP/1.1 200 OK", page, StringComparison.Ordinal);
+        Assert.Contains("Welcome to nginx", page, StringComparison.Ordinal);
+        // A worker of another user than the master's, and its log in a file.
+        Assert.Contains("33", await nginx.AskAsync("sh", "-c", "for p in /proc/[0-9]*; do stat -c %u $p; done"), StringComparison.Ordinal);
+        Assert.Contains("\"GET / HTTP/1.0\" 200", await nginx.AskAsync("cat", "/var/log/nginx/access.log"), StringComparison.Ordinal);
+
+        Assert.Equal(0, await nginx.StopAsync("SIGQUIT"));
+        await nginx.RemoveAsync();
+    }
+
+    [SkippableTheory]
+    [InlineData(KataLike)]
+    [InlineData(Runc)]
+    public async Task Postgresql_commits_and_keeps_its_data_over_a_restart(string runtime)
+    {
+        Require();
+        var postgresql = await ServeAsync(runtime, "postgresql", "bash", "-ec", """
+            export PATH=/usr/lib/postgresql/15/bin:$PATH PGDATA=/var/lib/postgresql/data
+            test -e $PGDATA/PG_VERSION || initdb --no-sync --wal-segsize=1 --locale=C.UTF-8 >/tmp/initdb.log
+            exec postgres -c unix_socket_directories=/tmp
+            """);
+        async Task ReadyAsync() => await postgresql.UntilAsync("is ready", async () => (await SqlAsync("select 1")).Text == "1");
+        Task<CommandResult> SqlAsync(string statement) =>
+            postgresql.ExecAsync("/usr/lib/postgresql/15/bin/psql", "-h", "/tmp", "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", statement);
+
+        await ReadyAsync();
+        var made = await SqlAsync("create table t (n int primary key); insert into t select generate_series(1, 1000)");
+        Assert.True(made.ExitCode == 0, made.ToString());
+        var refused = await SqlAsync("begin; insert into t values (1001); insert into t values (1); commit");
+        Assert.Contains("duplicate key", refused.Error + refused.Text, StringComparison.Ordinal);
+        Assert.Equal("1000|500500", (await SqlAsync("select count(*), sum(n) from t")).Text);
+
+        Assert.Equal(0, await postgresql.StopAsync("SIGINT"));
+        await postgresql.StartAgainAsync();
+        await ReadyAsync();
+        Assert.Equal("1000|500500", (await SqlAsync("select count(*), sum(n) from t")).Text);
+        Assert.Equal(0, await postgresql.StopAsync("SIGINT"));
+        await postgresql.RemoveAsync();
+    }
+
+    /// <summary>Python's own tests of what it asks of the kernel: katalike fails none that runc passes.</summary>
+    [SkippableTheory]
+    [InlineData("test_os")]
+    [InlineData("test_socket")]
+    public async Task Python_passes_its_own_tests(string module)
+    {
+        Require();
+        var runc = await TestsAsync(Runc, module);
+        var ours = await TestsAsync(KataLike, module);
+        Assert.True(ours.Count > 200 && ours.Count == runc.Count, $"{ours.Count} tests here, {runc.Count} under runc");
+        Assert.Empty(ours.Where(test => test.Value is "FAIL" or "ERROR" && runc[test.Key] is "ok").Select(test => test.Key));
+        Assert.True(ours.Values.Count(result => result == "ok") > 150, string.Join('\n', ours));
+    }
+
+    private async Task<Dictionary<string, string>> TestsAsync(string runtime, string module)
+    {
+        var id = NewId();
+        var run = await images.RunAsync(runtime, "python", id, ["--rm", "--cwd", "/tmp"], "python3", "-m", "unittest", "-v", $"test.{module}");
+        var results = new Dictionary<string, string>();
+        // "test_x (test.test_os.Class.test_x)", perhaps a line of documentation, "... ok"; skipped carries its reason.
+        foreach (Match test in TestResult().Matches(run.Error + run.Text))
+            results[test.Groups["name"].Value] = test.Groups["result"].Value;
+        Assert.True(results.Count > 0, $"{run}\n{images.Log}");
+        return results;
+    }
+
+    [GeneratedRegex(@"^\w+ \((?<name>[\w.]+)\)(?:\n[^\n]*)?? \.\.\. (?:[^\n]*\n)*?[^\n]*?(?<result>ok|FAIL|ERROR|skipped|expected failure)", RegexOptions.Multiline)]
+    private static partial Regex TestResult();
+
+    private async Task<Service> ServeAsync(string runtime, string image, params string[] command)
+    {
+        var id = NewId();
+        var started = await images.RunAsync(runtime, image, id, ["-d"], command);
+        Assert.True(started.ExitCode == 0, $"{started}\n{images.Log}");
+        return new Service(images, id);
+    }
+
+    private void Require() => Skip.If(images.Missing is not null, images.Missing);
+
+    private static string NewId() => $"kl-{Guid.NewGuid():N}"[..12];
+}
