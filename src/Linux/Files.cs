@@ -8,7 +8,7 @@ namespace KataLike.Linux;
 public readonly record struct IoVector(nint Base, nint Length);
 
 /// <summary>What a descriptor refers to (statx): the type bits of the mode, the device's number, the size in bytes.</summary>
-public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint DeviceMinor, ulong Size, bool IsMountRoot = false)
+public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint DeviceMinor, ulong Size)
 {
     public bool IsSocket => (Mode & Libc.S_IFMT) == Libc.S_IFSOCK;
 
@@ -63,8 +63,7 @@ public static unsafe class Files
         byte empty = 0;
         Libc.Check(
             Libc.statx(descriptor.Number, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &buffer), "statx");
-        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size,
-            (buffer.stx_attributes & Libc.STATX_ATTR_MOUNT_ROOT) != 0);
+        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size);
     }
 
     /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
@@ -130,13 +129,12 @@ internal static unsafe partial class Libc
     internal const int O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
     internal const int O_PATH = 0x200000;
     internal const uint S_IFMT = 0xf000, S_IFSOCK = 0xc000, S_IFREG = 0x8000, S_IFDIR = 0x4000, S_IFCHR = 0x2000, S_IFIFO = 0x1000;
-    internal const uint STATX_BASIC_STATS = 0x7ff, STATX_ATTR_MOUNT_ROOT = 0x2000;
+    internal const uint STATX_BASIC_STATS = 0x7ff;
 
     /// <summary>struct statx; only the fields that are read here.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct StatxBuffer
     {
-        [FieldOffset(8)] internal ulong stx_attributes;
         [FieldOffset(20)] internal uint stx_uid;
         [FieldOffset(24)] internal uint stx_gid;
         [FieldOffset(28)] internal ushort stx_mode;

@@ -82,7 +82,7 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
     private FileDescriptor New(MountPlan mount, uint? mode)
     {
         if (mount.Kind == MountKind.Cgroup)
-            return Mounts.Clone(plan.OwnCgroupOnly ? cgroup : MountRoot(cgroup), recursive: false);
+            return Mounts.Clone(cgroup, recursive: false);
         var options = mode is null ? mount.Flags.Data : [new MountOption("mode", Convert.ToString(mode.Value, 8)), .. mount.Flags.Data];
         // Of a tmpfs it would be the first thing to undo.
         var isReadOnly = mount.Flags.Set.HasFlag(MountAttributes.ReadOnly) && !mount.ReadOnlyLast;
@@ -182,18 +182,5 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
         {
             throw mount.Failed($"tmpcopyup: {e.Message}", e);
         }
-    }
-
-    /// <summary>The mount point that a path is below.</summary>
-    private static string MountRoot(string path)
-    {
-        while (path != "/")
-        {
-            using var directory = Files.Open(path, Files.PathOnly);
-            if (Files.Status(directory).IsMountRoot)
-                break;
-            path = Path.GetDirectoryName(path)!;
-        }
-        return path;
     }
 }

@@ -15,7 +15,7 @@ internal enum MountKind
     /// <summary>proc, which only a process of the container's pid namespace can make.</summary>
     Proc,
 
-    /// <summary>The container's cgroup and what is below it, or all cgroups where it has no cgroup namespace.</summary>
+    /// <summary>The container's cgroup and what is below it, as with version 1 also where it has no cgroup namespace.</summary>
     Cgroup,
 
     /// <summary>No new mount: another look of one that is there.</summary>

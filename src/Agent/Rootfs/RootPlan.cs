@@ -47,9 +47,6 @@ internal sealed record RootPlan
     /// <summary>In the order of the document.</summary>
     public required IReadOnlyList<MountPlan> Mounts { get; init; }
 
-    /// <summary>Whether a mount of cgroups shows the container's own as the root, as its namespace does.</summary>
-    public required bool OwnCgroupOnly { get; init; }
-
     /// <summary>Ids in the guest of the root user of the container's user namespace: the owner of what is made.</summary>
     public required (uint User, uint Group) Owner { get; init; }
 
@@ -81,7 +78,6 @@ internal sealed record RootPlan
             ReadOnly = spec.Root!.Readonly,
             Propagation = PropagationOf(linux.RootfsPropagation),
             Mounts = mounts,
-            OwnCgroupOnly = linux.FindNamespace("cgroup") is not null,
             Owner = (RootOf(linux.UidMappings), RootOf(linux.GidMappings)),
             BindNodes = linux.FindNamespace("user") is not null,
             Nodes = ownDevices ? [.. (linux.Devices ?? []).Select(Node).Where(node => node.Path != Ptmx).UnionBy(_defaultNodes, node => node.Path)] : [],
