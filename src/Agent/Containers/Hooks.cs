@@ -71,7 +71,7 @@ internal sealed class HookRunner(Entrance entrance, HookPlan plan, Func<int, Tas
                 return !inTime ? $"hook ran past specified timeout of {hook.Timeout}.0s"
                     : code != 0 ? $"exit status {code}, output: {text}" : null;
             }
-            catch (ContainerException e)
+            catch (Exception e) when (e is ContainerException or LinuxException)
             {
                 return e.Message;
             }

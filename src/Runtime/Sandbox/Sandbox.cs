@@ -105,6 +105,7 @@ internal sealed class Sandbox : IAsyncDisposable
             StateRoot.ValidateId(request.Id);
             var bundle = Bundle.Load(request.Bundle);
             container.Spec = bundle.Spec;
+            NamespacePaths.Check(bundle.Spec.Linux);
             if (bundle.Spec.Vm is not null && bundle.Directory != Path.GetFullPath(_options.Bundle))
                 throw new RuntimeException($"{bundle.Directory}/config.json: $.vm: the machine runs already, the first container of the sandbox chooses");
             var plan = SharePlan.From(bundle.Spec, request.Id, bundle.Directory, request.Rootfs);
