@@ -44,4 +44,12 @@ public class MountFlagsTests
         Assert.True(flags is { Bind: true, Recursive: false, Remount: true, MapIds: true, MapIdsRecursively: true, CopyUp: true, Data.Count: 0 });
         Assert.False(Parse("idmap").MapIdsRecursively);
     }
+
+    [Fact]
+    public void EveryNameIsKnown()
+    {
+        Assert.All(MountFlags.Names.Except(["sync", "dirsync", "lazytime"]), name => Assert.Empty(Parse(name).Data));
+        Assert.Equal(64, MountFlags.Names.Count);
+        Assert.Equal(MountFlags.Names.Distinct(), MountFlags.Names);
+    }
 }
