@@ -80,12 +80,13 @@ internal sealed class SandboxClient : IAsyncDisposable
     /// <summary>The process behind the socket, by pidfd; null when it has ended.</summary>
     public FileDescriptor? OpenProcess() => Processes.TryOpen(pid);
 
-    /// <summary>Waits for the machine to boot, whose time the sandbox process limits.</summary>
+    /// <summary>Waits for the machine to boot and for hooks, whose time the sandbox process limits.</summary>
     public Task CreateAsync(CreateTaskRequest request) =>
         CallAsync(cancel => tasks.CreateAsync(request, cancel), BootTime);
 
+    /// <summary>Waits for the guest and for hooks.</summary>
     public Task StartAsync(string container, string execId = "") =>
-        CallAsync(cancel => tasks.StartAsync(new StartRequest { Id = container, ExecId = execId }, cancel), 6 * AnswerTime);
+        CallAsync(cancel => tasks.StartAsync(new StartRequest { Id = container, ExecId = execId }, cancel), BootTime);
 
     public Task ExecAsync(ExecProcessRequest request) => CallAsync(cancel => tasks.ExecAsync(request, cancel));
 

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Text.Json.Nodes;
 
 namespace KataLike.EndToEnd.Tests.Containerd;
 
@@ -109,6 +110,32 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
 
         Assert.True(run.ExitCode != 0 && run.Error.Contains("executable file not found in $PATH", StringComparison.Ordinal), Explain(run));
         await AssertNothingLeftAsync(id);
+    }
+
+    [SkippableTheory]
+    [InlineData(KataLike)]
+    [InlineData(Runc)]
+    [InlineData(ContainerdDaemon.RuncShim)]
+    public async Task Hooks_of_the_host_run_once_each(string runtime)
+    {
+        Require();
+        var (id, directory) = (NewId(), Directory.CreateTempSubdirectory("katalike-hooks-").FullName);
+        string[] lists = ["prestart", "createRuntime", "poststart", "poststop"];
+        var bundle = new CommandLine.TestBundle($"{directory}/bundle");
+        bundle.Write(["sh", "-c", "exit 6"], spec =>
+        {
+            spec["root"]!["path"] = bundle.Rootfs;
+            spec["hooks"] = new JsonObject(lists.Select(list => KeyValuePair.Create<string, JsonNode?>(list, new JsonArray(new JsonObject
+            {
+                ["path"] = "/bin/sh", ["args"] = new JsonArray("sh", "-c", $"grep -q {id} && echo {list} >> {directory}/order"),
+                ["env"] = new JsonArray("PATH=/bin:/usr/bin"),
+            }))));
+        });
+        var run = await containerd.CtrAsync(["run", "--rm", .. ContainerdDaemon.Runtime(runtime), "--config", $"{bundle.Path}/config.json", id]);
+        Assert.True(run.ExitCode == 6, Explain(run));
+        Assert.Equal(lists, await File.ReadAllLinesAsync($"{directory}/order"));
+        await AssertNothingLeftAsync(id);
+        Directory.Delete(directory, recursive: true);
     }
 
     [SkippableTheory]

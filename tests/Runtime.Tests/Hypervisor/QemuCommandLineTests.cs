@@ -53,9 +53,9 @@ public class QemuCommandLineTests
 
     [Fact]
     public void AnImageInPlaceOfTheInitrdAndParametersOfABundle() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=24 -cpu max " +
         Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 no_timer_check root=/dev/vda rw init=/init extra=1 katalike.port=99 " +
-        Ports + "-device virtio-rng-pci -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
+        Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-drive if=none,id=image,snapshot=on,format=vpc,file=/images/a,,b -device virtio-blk-pci,drive=image -smbios type=1",
         Line(Spec with
         {
