@@ -6,7 +6,7 @@ namespace KataLike.EndToEnd.Tests.RealImages;
 internal sealed class Service(RealImages images, string id)
 {
     /// <summary>An emulated guest on a busy host takes minutes for an initdb.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(6), Pause = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8), Pause = TimeSpan.FromMilliseconds(500);
 
     private int _execs;
 
