@@ -99,7 +99,7 @@ public sealed class IsolationTests(GuestMachine machine)
     [SkippableFact]
     public Task Containers_have_user_namespaces_of_their_own() => machine.RunAsync(async () =>
     {
-        const string look = "cat /proc/self/uid_map; id -u; id -G; cd /dev/shm; touch mine; busybox stat -c '%u:%g %n' mine /dev /dev/null /dev/pts /dev/mqueue /sys /name /proc/self; "
+        const string look = "cat /proc/self/uid_map; id -u; id -G; cd /dev/shm; touch mine; busybox stat -c '%u:%g %n' mine /dev /dev/null /dev/pts /dev/mqueue /sys /name /proc/self/status; "
             + "echo x >/dev/null && echo written; busybox chown 1005:1999 mine && busybox stat -c '%u:%g' mine; busybox mknod node c 1 3; exec cat";
         var spec = Change(GuestContainer.Spec(look), process => process with
         {
@@ -114,7 +114,7 @@ public sealed class IsolationTests(GuestMachine machine)
                 [
                     $"0 {first} 1000", $"1000 {first + 7000} 10", "0", "0 7 1999", "0:0 mine", "0:0 /dev", "0:0 /dev/null", "0:0 /dev/pts", "0:0 /dev/mqueue",
                     // These belong to the guest's root, who has no id inside.
-                    "65534:65534 /sys", "65534:65534 /name", "0:0 /proc/self", "written", "1005:1999", "mknod: node: Operation not permitted",
+                    "65534:65534 /sys", "65534:65534 /name", "0:0 /proc/self/status", "written", "1005:1999", "mknod: node: Operation not permitted",
                 ],
                 Lines(text));
         }

@@ -92,13 +92,24 @@ internal sealed class Creation(ContainerPlan plan, ContainerRequest request, Cgr
     /// proc shows the pid namespace of its maker, and what is to belong to a user namespace is made in it. sysfs and
     /// mqueue belong to the owner of the network and of ipc, where the child may have no right.
     /// </summary>
-    private Dictionary<int, Step> FileSystems(LaunchPlan launch) =>
-        plan.Root.Mounts.Select((mount, index) => (Mount: mount, Index: index))
-            .Where(entry => entry.Mount.Kind == MountKind.Proc
-                || (_owners is not null && entry.Mount is { Kind: MountKind.FileSystem, Type: not ("sysfs" or "mqueue") }))
-            .ToDictionary(entry => entry.Index, entry => entry.Mount.Kind == MountKind.Proc
-                ? launch.MakeFileSystem("proc", "proc", entry.Mount.Flags.Data, entry.Mount.Flags.Set)
-                : launch.MakeFileSystem(entry.Mount.Type!, entry.Mount.Source, entry.Mount.Flags.Data, 0));
+    private Dictionary<int, Step> FileSystems(LaunchPlan launch)
+    {
+        var made = new Dictionary<int, Step>();
+        for (var index = 0; index < plan.Root.Mounts.Count; index++)
+        {
+            var mount = plan.Root.Mounts[index];
+            var type = mount.Kind switch
+            {
+                MountKind.Proc => "proc",
+                MountKind.Cgroup when _owners is not null && plan.Namespaces.New.HasFlag(Namespaces.Cgroup) => "cgroup2",
+                MountKind.FileSystem when _owners is not null && mount.Type is not ("sysfs" or "mqueue") => mount.Type,
+                _ => null,
+            };
+            if (type is not null)
+                made[index] = launch.MakeFileSystem(type, mount.Source, mount.Flags.Data, mount.Kind == MountKind.Proc ? mount.Flags.Set : 0);
+        }
+        return made;
+    }
 
     private void AwaitFileSystems(LaunchedProcess launched, Dictionary<int, Step> made)
     {
