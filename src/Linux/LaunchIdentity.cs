@@ -20,7 +20,11 @@ internal static unsafe partial class Libc
 }
 
 /// <summary>The five sets of capabilities(7); bit n is capability n.</summary>
-public readonly record struct CapabilitySets(ulong Bounding, ulong Effective, ulong Inheritable, ulong Permitted, ulong Ambient);
+public readonly record struct CapabilitySets(ulong Bounding, ulong Effective, ulong Inheritable, ulong Permitted, ulong Ambient)
+{
+    /// <summary>These, and more in force until they are dropped.</summary>
+    public CapabilitySets With(ulong more) => this with { Effective = Effective | more, Permitted = Permitted | more };
+}
 
 /// <summary>Steps that decide who the child is and what it may do.</summary>
 public sealed unsafe partial class LaunchPlan

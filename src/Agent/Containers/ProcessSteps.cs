@@ -30,22 +30,22 @@ internal sealed record ProcessSteps(Step Parked, Gate StartGate, Step? Terminal,
             plan.Limit(limit.Resource, limit.Soft, limit.Hard);
         plan.ChangeDirectory(process.WorkingDirectory);
         plan.SetUmask(process.Umask);
-        // Without no_new_privs only a privileged process may load a filter.
-        var (seccomp, early) = (confinement.Seccomp, !process.NoNewPrivileges);
-        if (seccomp is not null && early)
-            plan.Filter(seccomp.Code.Span, seccomp.Flags);
         if (process.Capabilities is { } limits)
             plan.LimitBoundingSet(limits.Bounding, CapabilityNames.Last);
         plan.BecomeUser(process.UserId, process.GroupId, process.AdditionalGroups);
-        if (process.Capabilities is { } sets)
-            plan.SetCapabilities(sets);
         if (process.NoNewPrivileges)
             plan.ForbidNewPrivileges();
-        // A filter that is loaded by now could forbid the question.
-        var probes = seccomp is not null && early ? [] : process.Candidates.Select(plan.ProbeExecutable).ToList();
+        // Without no_new_privs only a privileged process may load a filter; what comes after it must pass it, so little does.
+        var seccomp = confinement.Seccomp;
+        var keepsPrivilege = seccomp is not null && !process.NoNewPrivileges;
+        if (process.Capabilities is { } sets)
+            plan.SetCapabilities(keepsPrivilege ? sets.With(CapabilityNames.Set(["CAP_SYS_ADMIN"])) : sets);
+        var probes = process.Candidates.Select(plan.ProbeExecutable).ToList();
         var (parked, gate) = plan.WaitAtGate();
-        if (seccomp is not null && !early)
+        if (seccomp is not null)
             plan.Filter(seccomp.Code.Span, seccomp.Flags);
+        if (keepsPrivilege && process.Capabilities is { } final)
+            plan.SetCapabilities(final);
         plan.Execute(process.Candidates, process.Arguments, environment);
         return new ProcessSteps(parked, gate, terminal, probes);
     }
