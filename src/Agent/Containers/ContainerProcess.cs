@@ -66,8 +66,8 @@ internal sealed class ContainerProcess : IDisposable
     private static ContainerException? Explain(LinuxException e, ProcessPlan plan) => e switch
     {
         { Errno: Errno.ESRCH } or { Call: "launch" } => new("the container's process ended during its set-up", e),
-        { Operand: { } path } when path.StartsWith("/proc/", StringComparison.Ordinal) => new("the container's process has ended", e),
         { Call: "chdir" } => Failed($"chdir to cwd (\"{e.Operand}\") set in config.json failed: {e.Errno.Text()}"),
+        { Call: "open", Operand: { } path } when path.StartsWith("/proc/", StringComparison.Ordinal) => new("the container's process has ended", e),
         { Operand: "/dev/ptmx" } => Failed($"process.terminal: open /dev/ptmx: {e.Errno.Text()}"),
         { Call: "setgroups" or "setresgid" or "setresuid", Errno: Errno.EINVAL } => Failed(
             $"process.user: the user namespace has no id for one of {string.Join(", ", plan.AdditionalGroups.Prepend(plan.GroupId).Prepend(plan.UserId))}"),

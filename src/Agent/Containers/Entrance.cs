@@ -19,10 +19,12 @@ internal sealed class Entrance(
         {
             return Start(process, stdio, environment ?? WithHome(process), root, confined, cgroup.Directory);
         }
-        catch (LinuxException e) when (e is { Call: "clone3", Errno: Errno.EBUSY } && cgroup.DirectoryOf(first.Pid) is not null)
+        catch (LinuxException e) when (e is { Call: "clone3", Errno: Errno.EBUSY })
         {
-            // The container has divided its cgroup, which holds no process itself any more: where the first process went.
-            using var part = cgroup.DirectoryOf(first.Pid) ?? throw NotRunning(e);
+            // The container has divided its cgroup, which may hold no process itself any more: to where the first one went.
+            using var part = cgroup.DirectoryOf(first.Pid);
+            if (part is null)
+                throw;
             return Start(process, stdio, environment ?? WithHome(process), root, confined, part);
         }
     }
