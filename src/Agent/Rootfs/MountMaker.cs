@@ -132,10 +132,10 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
             MapIds(mount, tree, ids);
         var set = mount.ReadOnlyLast ? flags.Set & ~MountAttributes.ReadOnly : flags.Set;
         // A copy of a mount has that one's attributes; as with runc, it keeps them only if it is given none.
-        var isCopy = mount.Kind == MountKind.Cgroup || (mount.Kind == MountKind.Bind && flags.Set != 0);
-        var clear = flags.Clear | (isCopy ? MountAttributes.Restrictions & ~set : 0);
-        if ((set | clear) != 0)
-            Mounts.Change(tree, set, clear);
+        if (mount.Kind == MountKind.Cgroup || (mount.Kind == MountKind.Bind && flags.Set != 0))
+            Replace(tree, set, flags.Clear);
+        else if ((set | flags.Clear) != 0)
+            Mounts.Change(tree, set, flags.Clear);
         ChangeTree(flags, tree);
         Mounts.Attach(tree, target);
     }
@@ -167,8 +167,21 @@ internal sealed class MountMaker(RootPlan plan, RootDirectory root, IReadOnlyDic
         var flags = mount.Flags;
         if (!flags.Bind)
             Mounts.Reconfigure(target, [.. flags.Data, new MountOption(flags.Set.HasFlag(MountAttributes.ReadOnly) ? "ro" : "rw")]);
-        Mounts.Change(target, flags.Set, flags.Clear | (MountAttributes.Restrictions & ~flags.Set));
+        Replace(target, flags.Set, flags.Clear);
         ChangeTree(flags, target);
+    }
+
+    /// <summary>Sets these attributes and clears all others, but for those that a user namespace may not take off.</summary>
+    private static void Replace(FileDescriptor mount, MountAttributes set, MountAttributes clear)
+    {
+        try
+        {
+            Mounts.Change(mount, set, clear | (MountAttributes.Restrictions & ~set));
+        }
+        catch (LinuxException e) when (e.Errno == Errno.EPERM)
+        {
+            Mounts.Change(mount, set, clear);
+        }
     }
 
     private void CopyUp(MountPlan mount, FileDescriptor hidden)
