@@ -119,7 +119,6 @@ public sealed class PodmanTests(PodmanEngine podman) : PodmanCase(podman)
     public async Task Memory_is_limited_and_the_limit_can_be_changed(string runtime)
     {
         const string limit = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
-        // Its own: without a namespace, cgroup v2 shows the whole tree of the machine.
         await StartAsync(runtime, ["--memory", "64m", "--cgroupns", "private"], "sleep", "1000");
         AssertText($"{64 << 20}", await ExecAsync(runtime, "sh", "-c", limit));
         AssertOk(await PodmanAsync(runtime, "update", "--memory", "48m", Name));
