@@ -19,7 +19,7 @@ internal static class ExecClauses
         In("capabilities", """{"capabilities":{"bounding":["CAP_KILL"],"inheritable":["CAP_KILL"],"permitted":["CAP_KILL"],"effective":["CAP_KILL"],"ambient":["CAP_KILL"]}}""", o =>
             Assert.Equal(Enumerable.Repeat("0000000000000020", 5),
                 ((string[])["CapBnd", "CapInh", "CapPrm", "CapEff", "CapAmb"]).Select(o.Status))),
-        In("rlimits", """{"rlimits":[{"type":"RLIMIT_NOFILE","soft":50,"hard":60}]}""", o => Assert.Equal("50:60", o.Limit("RLIMIT_NOFILE"))),
+        In("rlimits", """{"rlimits":[{"type":"RLIMIT_CORE","soft":50,"hard":60}]}""", o => Assert.Equal("50:60", o.Limit("RLIMIT_CORE"))),
         In("noNewPrivileges", """{"noNewPrivileges":true}""", o => Assert.Equal("1", o.Status("NoNewPrivs"))),
         In("oomScoreAdj", """{"oomScoreAdj":123}""", o => Assert.Equal("123\n", o.Text("oom_score_adj"))) with { RuncCannot = NotByRunc },
         In("joins the container's namespaces", "{}", o =>

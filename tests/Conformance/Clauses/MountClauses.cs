@@ -35,7 +35,10 @@ internal static class MountClauses
             Assert.Equal("EROFS", o.Answer("open:/sys/kernel/mm/transparent_hugepage/enabled"));
         }, "open:/sys/kernel/mm/transparent_hugepage/enabled"),
         Mount("sysfs", "shows the container's network devices only", Sysfs, o => Assert.Equal("lo", o.Answer("list:/sys/class/net")), "list:/sys/class/net"),
-        Mount("cgroup", "read-only, with the container's own", $$"""{{Sysfs}},{"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup","options":["nosuid","noexec","nodev","relatime","ro"]}""", o =>
+        On("cgroup", "read-only, with the container's own where it has a cgroup namespace", $$"""
+            {"linux":{"namespaces":[{"type":"cgroup"}]},
+             "mounts":[{{Sysfs}},{"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup","options":["nosuid","noexec","nodev","relatime","ro"]}]}
+            """, o =>
         {
             // Version 2, or the directory of one controller of version 1.
             var own = o.Answer("read:/sys/fs/cgroup/memory/cgroup.procs").StartsWith('E') ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";

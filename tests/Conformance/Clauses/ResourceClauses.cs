@@ -38,8 +38,8 @@ internal static class ResourceClauses
             o => Assert.Matches("^[0-9]{2} EAGAIN$", o.Answer("children:60")), "children:60") { Container = "resources" },
         new Observed("linux.resources", "memory.limit: who takes more is killed, the container lives", """{"linux":{"resources":{"memory":{"limit":67108864}}}}""",
             o => Assert.Equal(("exit 0", "SIGKILL"), (o.Answer("touch:16"), o.Answer("touch:256"))), "touch:16", "touch:256") { Container = "killed" },
-        new Observed("linux.cgroupsPath", "is the container's cgroup", """{"linux":{"cgroupsPath":"/kl-conformance-path/of-its/own"}}""",
-            o => Assert.All(o.Cgroups.Where(path => path != "/"), path => Assert.EndsWith("/kl-conformance-path/of-its/own", path, StringComparison.Ordinal))) { Container = "cgroups path" },
+        new Observed("linux.cgroupsPath", "is the container's cgroup", """{"linux":{"cgroupsPath":"/kl-conformance-path"}}""",
+            o => Assert.All(o.Cgroups.Where(path => path != "/"), path => Assert.EndsWith("/kl-conformance-path", path, StringComparison.Ordinal))) { Container = "cgroups path" },
         new Observed("linux.cgroupsPath", "a relative one is the runtime's to place", """{"linux":{"cgroupsPath":"kl-conformance-relative"}}""",
             o => Assert.Contains(o.Cgroups, path => path.EndsWith("/kl-conformance-relative", StringComparison.Ordinal))) { Container = "relative cgroups path" },
         new Refused("linux.resources", "unified: a file that does not exist", "no.such", """{"linux":{"resources":{"unified":{"no.such":"1"}}}}""") { RuncCannot = Unified ? null : NotInVersion1 },
@@ -50,7 +50,7 @@ internal static class ResourceClauses
     private static Observed Limit(string title, string resources, string? first, string firstValue, string second, params string[] values)
     {
         var (old, now) = ($"read:/sys/fs/cgroup/{first}", $"read:/sys/fs/cgroup/{second}");
-        return new Observed("linux.resources", title, string.Create(CultureInfo.InvariantCulture, $$"""{"linux":{"resources":{{resources}} },{{Mounts}} }"""), o =>
+        return new Observed("linux.resources", title, string.Create(CultureInfo.InvariantCulture, $$"""{"linux":{"resources":{{resources}},"namespaces":[{"type":"cgroup"}]},{{Mounts}} }"""), o =>
         {
             if (first is not null && o.Answer(old) is not ("ENOENT" or "ENOTDIR") and var value)
                 Assert.Equal(firstValue, value);

@@ -30,9 +30,8 @@ internal static class SeccompClauses
         Filter("SCMP_ACT_LOG lets the call pass", """{"names":["socket"],"action":"SCMP_ACT_LOG"}""", [("call:socket,1,1,0", "ok")]) with { ByDefault = true },
         Filter("an unknown system call is ignored", $$"""{"names":["no_such_call","getsid"],"action":"SCMP_ACT_ERRNO","errnoRet":{{Eproto}} }""", [("call:getsid,0", "EPROTO")])
             with { Container = "seccomp unknown" },
-        new Observed("linux.seccomp", "a default action with an errno", $$"""
-            {"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":{{Ebadfd}},"architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":[{{Needed}}],"action":"SCMP_ACT_ALLOW"}]} } }
-            """, o => Assert.Equal(("EBADFD", "ok"), (o.Answer("call:syncfs,0"), o.Answer("call:getpid"))), "call:syncfs,0", "call:getpid") { Container = "seccomp default" },
+        Default("a default action with an errno", $"{Needed},\"setresuid\",\"setresgid\""),
+        Default("the calls that runc makes under it are enough", Needed),
     ];
 
     private static Clause[] Operators =>
@@ -79,6 +78,10 @@ internal static class SeccompClauses
         new Refused("linux.seccomp", "an unknown architecture", "SCMP_ARCH_NO_SUCH", """{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_NO_SUCH"]}}}"""),
         new Played("linux.seccomp", "SCMP_ACT_NOTIFY tells the listener", NotifyAsync),
     ];
+
+    private static Observed Default(string title, string allowed) => new("linux.seccomp", title, $$"""
+        {"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":{{Ebadfd}},"architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":[{{allowed}}],"action":"SCMP_ACT_ALLOW"}]} } }
+        """, o => Assert.Equal(("EBADFD", "ok"), (o.Answer("call:syncfs,0"), o.Answer("call:getpid"))), "call:syncfs,0", "call:getpid") { Container = title };
 
     private static Observed Compared(string title, string call, string arguments, string matching, string other) => Filter(title,
         $$"""{"names":["{{call}}"],"action":"SCMP_ACT_ERRNO","errnoRet":{{Eproto}},"args":[{{arguments}}]}""",
