@@ -60,12 +60,8 @@ internal static class ProcessRules
         Each(scheduler.Flags, $"{path}.flags", static (flag, at) => OneOf(flag, at, [.. Scheduler.KnownFlags]));
         if (scheduler.Nice is < -20 or > 19)
             throw new OciException($"{path}.nice", $"{scheduler.Nice} must be -20 to 19");
-        if (scheduler.Priority != 0 && scheduler.Policy is not ("SCHED_FIFO" or "SCHED_RR"))
-            throw new OciException($"{path}.priority", "is for SCHED_FIFO and SCHED_RR only");
         if (scheduler.Priority is < 0 or > 99)
-            throw new OciException($"{path}.priority", $"{scheduler.Priority} must be 1 to 99");
-        if ((scheduler.Runtime | scheduler.Deadline | scheduler.Period) != 0 && scheduler.Policy != "SCHED_DEADLINE")
-            throw new OciException(path, "runtime, deadline and period are for SCHED_DEADLINE only");
+            throw new OciException($"{path}.priority", $"{scheduler.Priority} must be 0 to 99");
     }
 
     private static void CheckIoPriority(IoPriority io, string path)
