@@ -71,7 +71,6 @@ internal sealed record ContainerPlan
         Refuse(linux.NetDevices is { Count: > 0 }, "linux.netDevices");
         Refuse(linux.IntelRdt is not null, "linux.intelRdt");
         Refuse(linux.MemoryPolicy is not null, "linux.memoryPolicy");
-        Refuse(linux.MountLabel is { Length: > 0 }, "linux.mountLabel");
     }
 
     private static void Refuse(bool asked, string field)

@@ -64,13 +64,8 @@ internal sealed record ProcessPlan
     private IEnumerable<string> SearchPath() =>
         Environment.LastOrDefault(entry => entry.StartsWith("PATH=", StringComparison.Ordinal))?[5..].Split(':') ?? [];
 
-    /// <exception cref="ContainerException">The process asks for what the guest's kernel does not have; in runc's words.</exception>
     public static ProcessPlan From(ProcessSpec process)
     {
-        if (process.ApparmorProfile is { Length: > 0 })
-            throw new ContainerException("unable to apply apparmor profile: apparmor: config provided but apparmor not supported");
-        if (process.SelinuxLabel is { Length: > 0 })
-            throw new ContainerException("selinux label is specified in config, but selinux is disabled or not supported");
         return new ProcessPlan
         {
             Arguments = process.Args!,

@@ -106,6 +106,7 @@ internal sealed class Sandbox : IAsyncDisposable
             var bundle = Bundle.Load(request.Bundle);
             container.Spec = bundle.Spec;
             NamespacePaths.Check(bundle.Spec.Linux);
+            SecurityLabels.Check(bundle.Spec, Log);
             if (bundle.Spec.Vm is not null && bundle.Directory != Path.GetFullPath(_options.Bundle))
                 throw new RuntimeException($"{bundle.Directory}/config.json: $.vm: the machine runs already, the first container of the sandbox chooses");
             var plan = SharePlan.From(bundle.Spec, request.Id, bundle.Directory, request.Rootfs);
@@ -177,8 +178,10 @@ internal sealed class Sandbox : IAsyncDisposable
     }
 
     internal Task RunPoststopAsync(Container container) => _options.RunsPoststop
-        ? HostHooks.RunPoststopAsync(container.Spec?.Hooks?.Poststop, container.StateFor("stopped"), _options.Log ?? (_ => { }))
+        ? HostHooks.RunPoststopAsync(container.Spec?.Hooks?.Poststop, container.StateFor("stopped"), Log)
         : Task.CompletedTask;
+
+    private Action<string> Log => _options.Log ?? (_ => { });
 
     private async Task BootAsync()
     {
@@ -186,7 +189,7 @@ internal sealed class Sandbox : IAsyncDisposable
         var configuration = bundle.Choose(_options.Configuration);
         var host = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20;
         var size = SandboxSize.For(bundle.Spec, configuration, host, Environment.ProcessorCount);
-        var machine = await Machine.StartAsync(_options.Id, configuration, size, Directory, _options.Log ?? (_ => { }));
+        var machine = await Machine.StartAsync(_options.Id, configuration, size, Directory, Log);
         _machine = machine;
         _launched.SetResult();
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
