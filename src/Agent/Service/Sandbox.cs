@@ -11,7 +11,6 @@ internal static class Sandbox
     private const string SharedMemory = "/run/katalike/tmpfs/shm";
 
     private const int MinEntropy = 32;
-    private static readonly TimeSpan ClockTolerance = TimeSpan.FromSeconds(1);
 
     private static readonly Dictionary<string, MountAttributes> AttributeOptions = new()
     {
@@ -70,7 +69,7 @@ internal static class Sandbox
 
     private static void SetTime(DateTimeOffset? now)
     {
-        if (now is { } time && (DateTimeOffset.UtcNow - time).Duration() > ClockTolerance)
+        if (now is { } time)
         {
             Machine.SetTime(time);
         }

@@ -16,10 +16,12 @@ internal sealed class Machine : IAsyncDisposable
     private static readonly TimeSpan QemuFollows = TimeSpan.FromMilliseconds(300);
 
     private readonly Virtiofsd _virtiofsd;
+    private readonly VsockChannel _control;
 
-    private Machine(ShareNamespace shares, IVsock vsock, Virtiofsd virtiofsd, VirtualMachine hypervisor, AgentClient agent)
+    private Machine(ShareNamespace shares, IVsock vsock, Virtiofsd virtiofsd, VirtualMachine hypervisor,
+        VsockChannel control, AgentClient agent)
     {
-        (Shares, Vsock, _virtiofsd, Hypervisor, Agent) = (shares, vsock, virtiofsd, hypervisor, agent);
+        (Shares, Vsock, _virtiofsd, Hypervisor, _control, Agent) = (shares, vsock, virtiofsd, hypervisor, control, agent);
     }
 
     public ShareNamespace Shares { get; }
@@ -55,7 +57,7 @@ internal sealed class Machine : IAsyncDisposable
             undo.Push(() => { shares.Dispose(); return default; });
             var (vsock, vsockSpec, vsockDescriptor) = OpenVsock(log);
             undo.Push(vsock.DisposeAsync);
-            var (agent, controlPort) = Control(vsock);
+            var (agent, control) = Control(vsock);
             undo.Push(agent.Connection.DisposeAsync);
             var virtiofsd = Virtiofsd.Start(programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog);
             undo.Push(virtiofsd.DisposeAsync);
@@ -73,7 +75,7 @@ internal sealed class Machine : IAsyncDisposable
                 Qboot = programs.Qboot,
                 KernelParameters = configuration.KernelParameters,
                 Debug = configuration.Debug,
-                ControlPort = controlPort,
+                ControlPort = control.Port,
                 QmpDescriptor = VirtualMachine.QmpNumber,
                 Vsock = vsockSpec,
                 SharedFilesDescriptor = VirtualMachine.SharedFilesNumber,
@@ -82,7 +84,7 @@ internal sealed class Machine : IAsyncDisposable
                 programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd), shares,
                 directory.ConsoleLog, directory.QemuLog);
             vsockDescriptor.Dispose();
-            return new Machine(shares, vsock, virtiofsd, hypervisor, agent);
+            return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent);
         }
         catch
         {
@@ -96,32 +98,42 @@ internal sealed class Machine : IAsyncDisposable
     /// <exception cref="VmException">The machine ended, or the agent did not answer in time.</exception>
     public async Task<SetUpSandboxResponse> SetUpAsync(string hostname, TimeSpan patience)
     {
-        var request = new SetUpSandboxRequest
-        {
-            Hostname = hostname,
-            Shares = { new Share { Tag = SharedFiles.Tag, Type = "virtiofs" } },
-            Time = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow),
-            Entropy = ByteString.CopyFrom(RandomNumberGenerator.GetBytes(64)),
-        };
         using var limit = new CancellationTokenSource(patience);
         try
         {
-            var answer = Agent.SetUpSandboxAsync(request, limit.Token);
-            if (await Task.WhenAny(answer, Hypervisor.Ended) != answer)
-                throw Hypervisor.Failure($"the machine did not start: {await Hypervisor.Ended}");
+            // Before that the guest has no use for it, and the time in it would be late by a boot.
+            await WhileRunningAsync(_control.Connected.WaitAsync(limit.Token));
+            var answer = Agent.SetUpSandboxAsync(SetUp(hostname), limit.Token);
+            await WhileRunningAsync(answer);
             return await answer;
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (limit.IsCancellationRequested)
         {
             throw Hypervisor.Failure($"the agent did not answer within {patience.TotalSeconds:0} s (boot_timeout_seconds)");
         }
-        catch (Exception error) when (error is TtrpcException or IOException)
+        catch (Exception error) when (error is TtrpcException or IOException or OperationCanceledException)
         {
             // QEMU's end breaks the connection first, and says more.
             if (await Task.WhenAny(Hypervisor.Ended, Task.Delay(TimeSpan.FromSeconds(1))) == Hypervisor.Ended)
                 throw Hypervisor.Failure($"the machine did not start: {await Hypervisor.Ended}", error);
             throw Hypervisor.Failure($"the agent did not set the sandbox up: {error.Message}", error);
         }
+    }
+
+    private static SetUpSandboxRequest SetUp(string hostname) => new()
+    {
+        Hostname = hostname,
+        Shares = { new Share { Tag = SharedFiles.Tag, Type = "virtiofs" } },
+        Entropy = ByteString.CopyFrom(RandomNumberGenerator.GetBytes(64)),
+        Time = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow),
+    };
+
+    /// <summary>Waits for a step of the start, no longer than QEMU lives.</summary>
+    private async Task WhileRunningAsync(Task step)
+    {
+        if (await Task.WhenAny(step, Hypervisor.Ended) != step)
+            throw Hypervisor.Failure($"the machine did not start: {await Hypervisor.Ended}");
+        await step;
     }
 
     private static (IVsock, VsockSpec, FileDescriptor) OpenVsock(Action<string> log)
@@ -132,12 +144,12 @@ internal sealed class Machine : IAsyncDisposable
         return (own, new VsockSpec.VhostUser(VirtualMachine.VsockNumber), own.FrontEnd);
     }
 
-    /// <summary>The port that the agent dials. What is sent before it has is kept by the socket.</summary>
-    private static (AgentClient, uint) Control(IVsock vsock)
+    /// <summary>The port that the agent dials.</summary>
+    private static (AgentClient, VsockChannel) Control(IVsock vsock)
     {
         var (ours, guests) = UnixSockets.Pair();
-        var port = vsock.Open(0, guests, guests).Port;
-        return (new AgentClient(new TtrpcClient(SocketStreams.Take(ours))), port);
+        var channel = vsock.Open(0, guests, guests);
+        return (new AgentClient(new TtrpcClient(SocketStreams.Take(ours))), channel);
     }
 
     /// <summary>Ends everything at once. The order keeps each from missing what it needs.</summary>
