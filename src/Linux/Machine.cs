@@ -29,6 +29,14 @@ internal static unsafe partial class Libc
 /// <summary>What only the first process of a machine does: its clock, its entropy, its end.</summary>
 public static unsafe class Machine
 {
+    /// <summary>Moves the wall clock; returns what it shows then. Both in nanoseconds, since 1970.</summary>
+    public static long MoveTime(long nanoseconds)
+    {
+        if (nanoseconds != 0)
+            SetTime(DateTimeOffset.UtcNow.AddTicks(nanoseconds / TimeSpan.NanosecondsPerTick));
+        return (DateTimeOffset.UtcNow - DateTimeOffset.UnixEpoch).Ticks * TimeSpan.NanosecondsPerTick;
+    }
+
     /// <summary>Sets the wall clock.</summary>
     public static void SetTime(DateTimeOffset now)
     {

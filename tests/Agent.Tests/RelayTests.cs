@@ -61,7 +61,7 @@ public sealed class RelayTests : IDisposable
         async Task<bool> MovesOn(Relay relay)
         {
             // A turn of the loop: what can move has moved after it.
-            var turn = new TaskCompletionSource();
+            var turn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _loop.Post(turn.SetResult);
             await turn.Task;
             return Files.TryWrite(stalledFeed, chunk) > 0;

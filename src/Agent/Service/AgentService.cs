@@ -7,6 +7,7 @@ using KataLike.Agent.Streams;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
+using KataLike.Linux;
 
 namespace KataLike.Agent.Service;
 
@@ -127,6 +128,9 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 
     public Task<StatsResponse> Stats(StatsRequest request, TtrpcContext context) =>
         Task.FromResult(Find(request.Id).Stats());
+
+    public Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context) =>
+        Task.FromResult(new AdjustClockResponse { Nanoseconds = Machine.MoveTime(request.Nanoseconds) });
 
     public async Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context) =>
         new() { OutOfMemory = await _outOfMemory.Reader.ReadAsync(context.CancellationToken) };

@@ -51,6 +51,9 @@ public sealed class AgentClient(TtrpcClient connection)
     public Task<StatsResponse> StatsAsync(StatsRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "Stats", request, StatsResponse.Parser, cancel);
 
+    public Task<AdjustClockResponse> AdjustClockAsync(AdjustClockRequest request, CancellationToken cancel = default) =>
+        Connection.CallAsync(Service, "AdjustClock", request, AdjustClockResponse.Parser, cancel);
+
     public Task<NextEventResponse> NextEventAsync(NextEventRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "NextEvent", request, NextEventResponse.Parser, cancel);
 

