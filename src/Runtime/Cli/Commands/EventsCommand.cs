@@ -5,6 +5,8 @@ namespace KataLike.Runtime.Cli.Commands;
 
 internal static class EventsCommand
 {
+    private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(2);
+
     public static Command Command { get; } = new("events", "display container events such as OOM notifications, cpu, memory, and IO usage statistics", RunAsync)
     {
         Flags =
@@ -43,7 +45,16 @@ internal static class EventsCommand
             {
                 if (await Task.WhenAny(kill, tick) == tick)
                 {
-                    await PrintStatsAsync(sandbox, id);
+                    try
+                    {
+                        await PrintStatsAsync(sandbox, id);
+                    }
+                    catch (TtrpcException)
+                    {
+                        // What is ending has no statistics any more; the other call tells of its end.
+                        if (await Task.WhenAny(kill, Task.Delay(EndPatience)) != kill)
+                            throw;
+                    }
                     tick = Task.Delay(interval);
                     continue;
                 }
@@ -55,7 +66,7 @@ internal static class EventsCommand
                 kill = sandbox.OutOfMemoryAsync(id, seen);
             }
         }
-        catch (Exception e) when (e is SandboxUnreachableException { Hangs: false } or TtrpcException { Code: StatusCode.NotFound or StatusCode.FailedPrecondition })
+        catch (Exception e) when (e is SandboxUnreachableException { Hangs: false } or TtrpcException { Code: StatusCode.NotFound or StatusCode.FailedPrecondition or StatusCode.Unavailable })
         {
             // It has ended, and its sandbox with it.
         }
