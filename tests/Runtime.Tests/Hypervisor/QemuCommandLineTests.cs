@@ -31,7 +31,7 @@ public class QemuCommandLineTests
 
     [Fact]
     public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=24 -cpu max " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
         Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 no_timer_check extra=1 katalike.port=99 " +
         Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-pci,chardev=shared,tag=katalike,queue-size=1024",
@@ -53,7 +53,7 @@ public class QemuCommandLineTests
 
     [Fact]
     public void AnImageInPlaceOfTheInitrdAndParametersOfABundle() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=24 -cpu max " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
         Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 no_timer_check root=/dev/vda rw init=/init extra=1 katalike.port=99 " +
         Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-drive if=none,id=image,snapshot=on,format=vpc,file=/images/a,,b -device virtio-blk-pci,drive=image -smbios type=1",
@@ -67,7 +67,7 @@ public class QemuCommandLineTests
 
     [Fact]
     public void EmulatedMicrovm() => Assert.Equal(
-        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=24 -cpu max " +
+        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
         Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +
         "-append console=ttyS0 quiet panic=-1 reboot=t no_timer_check extra=1 katalike.port=99 " +
         Ports + "-device virtio-rng-device -device virtio-balloon-device,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
