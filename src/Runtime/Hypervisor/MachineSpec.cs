@@ -29,6 +29,9 @@ internal sealed record MachineSpec
     /// <summary>The host's vsock port that the agent dials.</summary>
     public required uint ControlPort { get; init; }
 
+    /// <summary>Devices can come later. Costs 40 ms of CPU time under emulation.</summary>
+    public bool HotPlug { get; init; }
+
     public required int QmpDescriptor { get; init; }
     public required VsockSpec Vsock { get; init; }
 

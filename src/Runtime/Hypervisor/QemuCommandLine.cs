@@ -27,6 +27,8 @@ internal static class QemuCommandLine
         "-device", Device(spec, "virtio-rng"),
         // What the guest frees goes back to the host.
         "-device", Device(spec, "virtio-balloon", ",free-page-reporting=on"),
+        // One conventional bus for all: 31 slots, and ACPI is quicker to tell the guest than a port of PCI Express.
+        .. spec.HotPlug ? (string[])["-device", $"pcie-pci-bridge,id={HotPlug.Bus}"] : [],
         .. Vsock(spec),
         .. SharedFileSystem(spec),
         .. Image(spec),

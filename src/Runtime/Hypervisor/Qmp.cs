@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 
 namespace KataLike.Runtime.Hypervisor;
@@ -7,6 +8,7 @@ namespace KataLike.Runtime.Hypervisor;
 //
 //   QEMU     {"QMP": {"version": …, "capabilities": […]}}          greeting, once
 //   us       {"execute": "qmp_capabilities", "id": 1}              ends the negotiation
+//   us       {"execute": "getfd", "arguments": {…}, "id": 2}       where a descriptor is meant, it comes with the line
 //   QEMU     {"return": {}, "id": 1}                               or {"error": {"class": …, "desc": …}, "id": 1}
 //   QEMU     {"event": "SHUTDOWN", "data": {…}, "timestamp": {…}}  at any time
 
@@ -16,6 +18,7 @@ internal sealed record QmpMessage(
     [property: JsonPropertyName("return")] JsonElement? Return,
     [property: JsonPropertyName("error")] QmpError? Error,
     [property: JsonPropertyName("event")] string? Event,
+    [property: JsonPropertyName("data")] JsonElement? Data,
     [property: JsonPropertyName("id")] long? Id);
 
 internal sealed record QmpError(
@@ -24,10 +27,15 @@ internal sealed record QmpError(
 
 internal sealed record QmpCommand(
     [property: JsonPropertyName("execute")] string Name,
+    [property: JsonPropertyName("arguments"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] JsonObject? Arguments,
     [property: JsonPropertyName("id")] long Id);
 
 /// <summary>QEMU refused a command, or its bytes are not QMP.</summary>
-internal sealed class QmpException(string message, Exception? cause = null) : IOException(message, cause);
+/// <param name="kind">QEMU's class of the error ("DeviceNotFound", mostly "GenericError"); empty: not QEMU's answer.</param>
+internal sealed class QmpException(string message, Exception? cause = null, string kind = "") : IOException(message, cause)
+{
+    public string Kind { get; } = kind;
+}
 
 [JsonSerializable(typeof(QmpMessage))]
 [JsonSerializable(typeof(QmpCommand))]

@@ -1,11 +1,14 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using KataLike.Linux;
 
 namespace KataLike.Runtime.Hypervisor;
 
-/// <summary>Our side of one QMP connection; owns the stream. Commands may be given at once: they wait for the greeting.</summary>
+/// <summary>Our side of one QMP connection; owns the socket. Commands may be given at once: they wait for the greeting.</summary>
 internal sealed class QmpClient : IAsyncDisposable
 {
     private readonly Stream _stream;
+    private readonly FileDescriptor _socket;
     private readonly SemaphoreSlim _writing = new(1);
     private readonly TaskCompletionSource _greeted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _negotiated;
@@ -15,9 +18,10 @@ internal sealed class QmpClient : IAsyncDisposable
     private long _nextId = 1;
     private string? _ended;
 
-    public QmpClient(Stream stream)
+    public QmpClient(FileDescriptor socket)
     {
-        _stream = stream;
+        _socket = socket.Duplicate();
+        _stream = SocketStreams.Take(socket);
         Closed = ReceiveAsync();
         _negotiated = NegotiateAsync();
     }
@@ -25,23 +29,26 @@ internal sealed class QmpClient : IAsyncDisposable
     /// <summary>Completes with the reason when the connection has ended; never faults.</summary>
     public Task<string> Closed { get; }
 
-    /// <summary>The name of an event, on the receiving thread.</summary>
-    public event Action<string>? Event;
+    /// <summary>The name of an event and its data, on the receiving thread.</summary>
+    public event Action<string, JsonElement?>? Event;
 
+    /// <param name="passed">A descriptor that QEMU gets with the command; it stays the caller's.</param>
     /// <exception cref="QmpException">QEMU refused, or the connection ended.</exception>
-    public async Task<JsonElement> ExecuteAsync(string command, CancellationToken cancel)
+    public async Task<JsonElement> ExecuteAsync(
+        string command, JsonObject? arguments = null, FileDescriptor? passed = null, CancellationToken cancel = default)
     {
         await _negotiated.WaitAsync(cancel);
-        return await SendAsync(command, cancel);
+        return await SendAsync(command, arguments, passed, cancel);
     }
 
     private async Task NegotiateAsync()
     {
         await _greeted.Task;
-        await SendAsync("qmp_capabilities", CancellationToken.None);
+        await SendAsync("qmp_capabilities", null, null, CancellationToken.None);
     }
 
-    private async Task<JsonElement> SendAsync(string command, CancellationToken cancel)
+    private async Task<JsonElement> SendAsync(
+        string command, JsonObject? arguments, FileDescriptor? passed, CancellationToken cancel)
     {
         var answer = new TaskCompletionSource<JsonElement>(TaskCreationOptions.RunContinuationsAsynchronously);
         long id;
@@ -52,11 +59,14 @@ internal sealed class QmpClient : IAsyncDisposable
             id = _nextId++;
             _pending.Add(id, answer);
         }
-        byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(new QmpCommand(command, id), QmpJson.Default.QmpCommand), (byte)'\n'];
+        byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(new QmpCommand(command, arguments, id), QmpJson.Default.QmpCommand), (byte)'\n'];
         await _writing.WaitAsync(cancel);
         try
         {
-            await _stream.WriteAsync(line, cancel);
+            if (passed is null)
+                await _stream.WriteAsync(line, cancel);
+            else if (UnixSockets.TrySend(_socket, line, [passed]) != line.Length)
+                throw new QmpException($"qmp: {command}: qemu does not read what it is sent");
         }
         finally
         {
@@ -112,7 +122,7 @@ internal sealed class QmpClient : IAsyncDisposable
             if (message!.Greeting is not null)
                 _greeted.TrySetResult();
             else if (message.Event is { } name)
-                Event?.Invoke(name);
+                Event?.Invoke(name, message.Data);
             else if (Take(message.Id) is { } answer)
                 Complete(answer, message);
         }
@@ -122,7 +132,7 @@ internal sealed class QmpClient : IAsyncDisposable
     private static void Complete(TaskCompletionSource<JsonElement> answer, QmpMessage message)
     {
         if (message.Error is { } error)
-            answer.TrySetException(new QmpException($"qmp: {error.Description}"));
+            answer.TrySetException(new QmpException($"qmp: {error.Description}", kind: error.Class ?? ""));
         else
             answer.TrySetResult(message.Return!.Value);
     }
@@ -136,6 +146,7 @@ internal sealed class QmpClient : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stream.DisposeAsync();
+        _socket.Dispose();
         await Closed;
         _ = _negotiated.Exception;
     }

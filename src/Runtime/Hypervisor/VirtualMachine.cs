@@ -20,10 +20,14 @@ internal sealed class VirtualMachine : IAsyncDisposable
     private VirtualMachine(ChildProcess process, QmpClient qmp, BoundedLog console, BoundedLog log)
     {
         (_process, _qmp, _console, _log) = (process, qmp, console, log);
+        Devices = new HotPlug(qmp);
         Ended = EndAsync();
     }
 
     public int Pid => _process.Pid;
+
+    /// <summary>What comes and goes while the machine runs.</summary>
+    public HotPlug Devices { get; }
 
     /// <summary>Completes with a line that says how QEMU ended, once it was reaped. Never faults.</summary>
     public Task<string> Ended { get; }
@@ -50,7 +54,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
                 Descriptors = files,
                 WorkingDirectory = "/",
             });
-            return new VirtualMachine(process, new QmpClient(SocketStreams.Take(ours)), console, log);
+            return new VirtualMachine(process, new QmpClient(ours), console, log);
         }
         catch (LinuxException error)
         {
@@ -77,7 +81,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
         using var limit = new CancellationTokenSource(patience);
         try
         {
-            await _qmp.ExecuteAsync("quit", limit.Token);
+            await _qmp.ExecuteAsync("quit", cancel: limit.Token);
             await Ended.WaitAsync(limit.Token);
         }
         catch (Exception error) when (error is IOException or OperationCanceledException or ObjectDisposedException)

@@ -69,11 +69,11 @@ public class QmpTests
     {
         var (ours, theirs) = Linux.UnixSockets.Pair();
         await using var qemu = SocketStreams.Take(theirs);
-        await using var client = new QmpClient(SocketStreams.Take(ours));
+        await using var client = new QmpClient(ours);
         var events = new TaskCompletionSource<string>();
-        client.Event += name => events.TrySetResult(name);
+        client.Event += (name, _) => events.TrySetResult(name);
 
-        var answer = client.ExecuteAsync("query-status", CancellationToken.None);
+        var answer = client.ExecuteAsync("query-status");
         using var reader = new StreamReader(qemu);
         await qemu.WriteAsync("{\"QMP\": {}}\n"u8.ToArray());
         Assert.Equal("""{"execute":"qmp_capabilities","id":1}""", await reader.ReadLineAsync());
@@ -89,11 +89,55 @@ public class QmpTests
     public async Task CommandsFailWhenQemuIsGone()
     {
         var (ours, theirs) = Linux.UnixSockets.Pair();
-        await using var client = new QmpClient(SocketStreams.Take(ours));
-        var answer = client.ExecuteAsync("quit", CancellationToken.None);
+        await using var client = new QmpClient(ours);
+        var answer = client.ExecuteAsync("quit");
         theirs.Dispose();
         await Assert.ThrowsAsync<QmpException>(() => answer);
-        await Assert.ThrowsAsync<QmpException>(() => client.ExecuteAsync("quit", CancellationToken.None));
+        await Assert.ThrowsAsync<QmpException>(() => client.ExecuteAsync("quit"));
+    }
+
+    [Fact]
+    public async Task ADescriptorComesWithItsCommandAndADeviceIsGoneWhenTheGuestHasLetGo()
+    {
+        var (ours, qemu) = Linux.UnixSockets.Pair();
+        await using var client = new QmpClient(ours);
+        var devices = new HotPlug(client);
+        using var passed = Linux.Memory.CreateFile("passed", 0);
+        var passing = devices.PassAsync("tap0", passed);
+        Say(qemu, """{"QMP": {}}""");
+        Assert.Contains("qmp_capabilities", Hear(qemu).Line, StringComparison.Ordinal);
+        Say(qemu, """{"return": {}, "id": 1}""");
+        var heard = Hear(qemu);
+        Assert.Equal("""{"execute":"getfd","arguments":{"fdname":"tap0"},"id":2}""", heard.Line);
+        Assert.Single(heard.Descriptors).Dispose();
+        Say(qemu, """{"return": {}, "id": 2}""");
+        await passing;
+
+        var removing = devices.RemoveAsync("net0");
+        Assert.Equal("""{"execute":"device_del","arguments":{"id":"net0"},"id":3}""", Hear(qemu).Line);
+        Say(qemu, """{"return": {}, "id": 3}""");
+        Say(qemu, """{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/other"}}""");
+        Say(qemu, """{"event": "DEVICE_DELETED", "data": {"device": 5}}""");
+        Assert.False(removing.IsCompleted);
+        Say(qemu, """{"event": "DEVICE_DELETED", "data": {"device": "net0", "path": "/machine/peripheral/net0"}}""");
+        await removing;
+
+        var absent = devices.RemoveAsync("net1");
+        Hear(qemu);
+        Say(qemu, """{"error": {"class": "DeviceNotFound", "desc": "Device 'net1' not found"}, "id": 4}""");
+        await absent;
+        qemu.Dispose();
+    }
+
+    private static void Say(Linux.FileDescriptor socket, string line) =>
+        Assert.True(Linux.UnixSockets.TrySend(socket, Encoding.UTF8.GetBytes(line + "\n"), wait: true) > 0);
+
+    private static (string Line, List<Linux.FileDescriptor> Descriptors) Hear(Linux.FileDescriptor socket)
+    {
+        var descriptors = new List<Linux.FileDescriptor>();
+        var buffer = new byte[4096];
+        var length = Linux.UnixSockets.TryReceive(socket, buffer, descriptors, wait: true);
+        return (Encoding.UTF8.GetString(buffer, 0, (int)length).TrimEnd('\n'), descriptors);
     }
 
     private static List<QmpMessage> ReadAll(ReadOnlySpan<byte> bytes)
