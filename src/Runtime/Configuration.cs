@@ -42,6 +42,13 @@ internal sealed record Configuration
     /// <summary>Processors of a sandbox whose containers have no quota.</summary>
     public int Vcpus { get; init; } = 1;
 
+    /// <summary>
+    /// What a running sandbox can grow to as containers are added and updated; 0: the host's, but at most 16 GiB, since a
+    /// GiB that may come costs 0.1 MiB from the start. One that is larger when it starts stays as it is.
+    /// </summary>
+    public int MaxMemoryMib { get; init; }
+    public int MaxVcpus { get; init; }
+
     /// <summary>Paths; null: looked for where <see cref="ProgramPaths"/> says.</summary>
     public string? Qemu { get; init; }
     public string? Virtiofsd { get; init; }
@@ -109,6 +116,8 @@ internal sealed record Configuration
         ("hypervisor", "machine") => this with { Machine = entry.OneOf<MachineType>() },
         ("hypervisor", "memory_mib") => this with { MemoryMib = entry.Integer(128, 1 << 20) },
         ("hypervisor", "vcpus") => this with { Vcpus = entry.Integer(1, 255) },
+        ("hypervisor", "max_memory_mib") => this with { MaxMemoryMib = entry.Integer(0, 1 << 20) },
+        ("hypervisor", "max_vcpus") => this with { MaxVcpus = entry.Integer(0, 255) },
         ("hypervisor", "qemu") => this with { Qemu = entry.AbsolutePath() },
         ("hypervisor", "virtiofsd") => this with { Virtiofsd = entry.AbsolutePath() },
         ("guest", "kernel") => this with { Kernel = entry.AbsolutePath() },

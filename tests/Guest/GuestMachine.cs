@@ -116,6 +116,8 @@ public sealed class GuestMachine : IAsyncLifetime
             Machine = MachineType.Q35,
             Vcpus = 1,
             MemoryMib = 256,
+            MaxVcpus = 1,
+            MaxMemoryMib = 256,
             Kernel = kernel,
             Initrd = initrd,
             KernelParameters = ["katalike.log=debug"],

@@ -54,6 +54,9 @@ public sealed class AgentClient(TtrpcClient connection)
     public Task<AdjustClockResponse> AdjustClockAsync(AdjustClockRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "AdjustClock", request, AdjustClockResponse.Parser, cancel);
 
+    public Task<SetProcessorsResponse> SetProcessorsAsync(SetProcessorsRequest request, CancellationToken cancel = default) =>
+        Connection.CallAsync(Service, "SetProcessors", request, SetProcessorsResponse.Parser, cancel);
+
     public Task<NextEventResponse> NextEventAsync(NextEventRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "NextEvent", request, NextEventResponse.Parser, cancel);
 

@@ -22,6 +22,7 @@ public static class AgentServiceTable
         .Method("Update", UpdateRequest.Parser, agent.Update)
         .Method("Stats", StatsRequest.Parser, agent.Stats)
         .Method("AdjustClock", AdjustClockRequest.Parser, agent.AdjustClock)
+        .Method("SetProcessors", SetProcessorsRequest.Parser, agent.SetProcessors)
         .Method("NextEvent", NextEventRequest.Parser, agent.NextEvent)
         .Method("Shutdown", ShutdownRequest.Parser, agent.Shutdown);
 }

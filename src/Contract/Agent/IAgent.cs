@@ -42,6 +42,9 @@ public interface IAgent
     /// <summary>Moves the wall clock by so much, and answers with what it shows then. By 0 it only asks.</summary>
     Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context);
 
+    /// <summary>Brings processors online, or takes them offline, until so many are; answers with how many are.</summary>
+    Task<SetProcessorsResponse> SetProcessors(SetProcessorsRequest request, TtrpcContext context);
+
     /// <summary>Answers with the next event; one call is outstanding at a time.</summary>
     Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context);
 

@@ -8,6 +8,11 @@ internal sealed record MachineSpec
     public required MachineType Machine { get; init; }
     public required int Vcpus { get; init; }
     public required int MemoryMib { get; init; }
+
+    /// <summary>What the machine can grow to; the same as above: it does not.</summary>
+    public required int MaxVcpus { get; init; }
+    public required int MaxMemoryMib { get; init; }
+
     public required string Kernel { get; init; }
     /// <summary>Null: the image is the root file system.</summary>
     public required string? Initrd { get; init; }

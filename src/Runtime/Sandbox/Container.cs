@@ -36,6 +36,9 @@ internal sealed class Container
     /// <summary>As it was when the container was made; null until config.json has been read.</summary>
     public Spec? Spec { get; internal set; }
 
+    /// <summary>Its limits as they are now; null until config.json has been read, or where it has none.</summary>
+    public Resources? Resources => _resources ?? Spec?.Linux?.Resources;
+
     /// <summary>How often the container's memory limit has killed.</summary>
     public ulong OutOfMemoryKills => Volatile.Read(ref _outOfMemoryKills);
 
@@ -111,10 +114,22 @@ internal sealed class Container
     public async Task UpdateAsync(byte[] resourcesJson, CancellationToken cancel = default)
     {
         Require(ContainerAction.Update);
-        var update = ResourceUpdate.Complete(Resources.Parse(resourcesJson), _resources ?? Spec?.Linux?.Resources);
+        var before = Resources;
+        var update = ResourceUpdate.Complete(Contract.Oci.Resources.Parse(resourcesJson), before);
         var request = new UpdateRequest { Id = Id, Resources = ByteString.CopyFrom(update.ToUtf8Json()) };
-        await _sandbox.CallAsync((agent, stop) => agent.UpdateAsync(request, stop), cancel);
-        _resources = ResourceUpdate.Apply(update, _resources ?? Spec?.Linux?.Resources);
+        try
+        {
+            // What a higher limit allows is there before it, what a lower one frees goes after.
+            _resources = ResourceUpdate.Apply(update, before);
+            await _sandbox.FitAsync(mayShrink: false, cancel);
+            await _sandbox.CallAsync((agent, stop) => agent.UpdateAsync(request, stop), cancel);
+        }
+        catch
+        {
+            _resources = before;
+            throw;
+        }
+        await _sandbox.FitAsync(mayShrink: true, cancel);
     }
 
     public Task<StatsResponse> StatsAsync(CancellationToken cancel = default) =>
@@ -135,6 +150,8 @@ internal sealed class Container
             await _sandbox.CallAsync((agent, stop) => agent.DeleteAsync(new DeleteRequest { Id = Id }, stop), cancel);
         await _sandbox.ForgetAsync(this);
         await _sandbox.RunPoststopAsync(this);
+        if (!_sandbox.Died.IsCompleted)
+            await _sandbox.FitAsync(mayShrink: true, cancel);
     }, cancel);
 
     /// <summary>What hooks read.</summary>

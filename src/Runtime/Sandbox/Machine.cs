@@ -1,7 +1,9 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
@@ -28,6 +30,7 @@ internal sealed class Machine : IAsyncDisposable
     public IVsock Vsock { get; }
     public VirtualMachine Hypervisor { get; }
     public AgentClient Agent { get; }
+    public required MachineSize Size { get; init; }
 
     /// <summary>Completes when a part without which there is no machine has gone; says which.</summary>
     public async Task<string> EndedAsync()
@@ -42,13 +45,16 @@ internal sealed class Machine : IAsyncDisposable
     }
 
     /// <summary>Starts everything; returns while the guest boots.</summary>
+    /// <param name="container">The first one, which says how large the machine must be.</param>
     public static async Task<Machine> StartAsync(
-        string name, Configuration configuration, SandboxSize size, SandboxDirectory directory, Action<string> log)
+        string name, Configuration configuration, Spec container, SandboxDirectory directory, Action<string> log)
     {
         var programs = ProgramPaths.Find(configuration);
         var accelerator = ChosenAccelerator.Choose(configuration.Accelerator);
         if (accelerator.Note is { } note)
             log(note);
+        var size = SandboxSize.For(container, configuration, accelerator.Accelerator,
+            HostMemoryMib(), Environment.ProcessorCount);
 
         var undo = new Stack<Func<ValueTask>>();
         try
@@ -68,6 +74,8 @@ internal sealed class Machine : IAsyncDisposable
                 Machine = configuration.Machine,
                 Vcpus = size.Vcpus,
                 MemoryMib = size.MemoryMib,
+                MaxVcpus = size.MaxVcpus,
+                MaxMemoryMib = size.MaxMemoryMib,
                 Kernel = programs.Kernel,
                 Initrd = configuration.ImageIsRoot ? null : programs.Initrd,
                 Image = configuration.Image,
@@ -84,7 +92,10 @@ internal sealed class Machine : IAsyncDisposable
                 programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd), shares,
                 directory.ConsoleLog, directory.QemuLog);
             vsockDescriptor.Dispose();
-            return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent);
+            return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent)
+            {
+                Size = new MachineSize(configuration, size, accelerator.Accelerator, hypervisor.Devices, agent),
+            };
         }
         catch
         {
@@ -143,6 +154,10 @@ internal sealed class Machine : IAsyncDisposable
         var own = new VhostUserVsock(report: log);
         return (own, new VsockSpec.VhostUser(VirtualMachine.VsockNumber), own.FrontEnd);
     }
+
+    /// <summary>Not what .NET says: that is the limit of this process.</summary>
+    private static long HostMemoryMib() =>
+        long.Parse(KernelFiles.Read("/proc/meminfo").Split(' ', 3, StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) >> 10;
 
     /// <summary>The port that the agent dials.</summary>
     private static (AgentClient, VsockChannel) Control(IVsock vsock)

@@ -116,6 +116,7 @@ internal sealed class Sandbox : IAsyncDisposable
             await Ready.WaitAsync(cancel);
             // Before the sources are cloned: what a hook mounts below them is seen in the guest.
             await container.RunCreationHooksAsync();
+            await FitAsync(mayShrink: false, cancel);
             Machine.Shares.Attach(request.Id, plan);
             await container.CreateAsync(bundle, plan, cancel);
             return container;
@@ -159,6 +160,10 @@ internal sealed class Sandbox : IAsyncDisposable
         }
     }
 
+    /// <summary>Gives the machine the size that its containers' limits need now.</summary>
+    internal Task FitAsync(bool mayShrink, CancellationToken cancel) =>
+        Machine.Size.FitAsync(() => Containers.Select(container => container.Resources), mayShrink, cancel);
+
     internal void NoteChange()
     {
         TaskCompletionSource changed;
@@ -187,9 +192,7 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         var bundle = Bundle.Load(_options.Bundle);
         var configuration = bundle.Choose(_options.Configuration);
-        var host = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20;
-        var size = SandboxSize.For(bundle.Spec, configuration, host, Environment.ProcessorCount);
-        var machine = await Machine.StartAsync(_options.Id, configuration, size, Directory, Log);
+        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, Directory, Log);
         _machine = machine;
         _launched.SetResult();
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));

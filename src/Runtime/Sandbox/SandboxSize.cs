@@ -1,35 +1,70 @@
 using KataLike.Contract.Oci;
+using KataLike.Runtime.Hypervisor;
 
 namespace KataLike.Runtime.Sandboxes;
 
-/// <summary>How large a virtual machine must be for the container, or the pod, that it is made for.</summary>
-internal readonly record struct SandboxSize(int MemoryMib, int Vcpus)
+/// <summary>How large a virtual machine is when it starts, and how large it can grow.</summary>
+internal sealed record SandboxSize(int MemoryMib, int Vcpus)
 {
     private const string PodMemory = "io.kubernetes.cri.sandbox-memory",
         PodQuota = "io.kubernetes.cri.sandbox-cpu-quota",
         PodPeriod = "io.kubernetes.cri.sandbox-cpu-period";
 
+    private const long DefaultMaxMemoryMib = 16 << 10, DefaultPeriod = 100_000;
+
+    /// <summary>Under emulation every processor that may come is there from the start: a mebibyte each.</summary>
+    private const int MaxEmulatedVcpus = 4;
+
+    public required int MaxMemoryMib { get; init; }
+    public required int MaxVcpus { get; init; }
+
     /// <summary>
     /// The configured base, and the memory limit on top of it; as many processors as the quota can fill. Neither exceeds
     /// the host's. A pod's annotations, which count all of its containers, come before the limits of the first one.
     /// </summary>
-    public static SandboxSize For(Spec spec, Configuration configuration, long hostMemoryMib, int hostProcessors)
+    public static SandboxSize For(Spec spec, Configuration configuration, Accelerator accelerator, long hostMemoryMib, int hostProcessors)
     {
         var resources = spec.Linux?.Resources;
-        var limit = Annotation(spec, PodMemory) ?? resources?.Memory?.Limit;
-        var quota = Annotation(spec, PodQuota) ?? resources?.Cpu?.Quota;
-        var period = Annotation(spec, PodPeriod) ?? (long?)resources?.Cpu?.Period ?? 100_000;
+        var needed = Needed(configuration, [new Resources
+        {
+            Memory = new() { Limit = Annotation(spec, PodMemory) ?? resources?.Memory?.Limit },
+            Cpu = new()
+            {
+                Quota = Annotation(spec, PodQuota) ?? resources?.Cpu?.Quota,
+                Period = (ulong?)Annotation(spec, PodPeriod) ?? resources?.Cpu?.Period,
+            },
+        }]);
+        var memory = configuration.ExactMemoryMib > 0
+            ? configuration.ExactMemoryMib
+            : (int)Math.Min(needed.MemoryMib, Math.Max(configuration.MemoryMib, hostMemoryMib));
+        var vcpus = configuration.ExactVcpus > 0
+            ? configuration.ExactVcpus
+            : (int)Math.Clamp(needed.Vcpus, 1, Math.Max(hostProcessors, configuration.Vcpus));
+        // Nothing grows where the bundle has chosen the size, nor on the machine type without ACPI.
+        var grows = configuration.Machine == MachineType.Q35;
+        var maxMemory = configuration.MaxMemoryMib > 0 ? configuration.MaxMemoryMib : Math.Min(hostMemoryMib, DefaultMaxMemoryMib);
+        var maxVcpus = configuration.MaxVcpus > 0 ? configuration.MaxVcpus
+            : accelerator == Accelerator.Kvm ? hostProcessors : Math.Min(hostProcessors, MaxEmulatedVcpus);
+        return new SandboxSize(memory, vcpus)
+        {
+            MaxMemoryMib = grows && configuration.ExactMemoryMib == 0 ? (int)Math.Max(memory, maxMemory) : memory,
+            MaxVcpus = grows && configuration.ExactVcpus == 0 ? Math.Max(vcpus, maxVcpus) : vcpus,
+        };
+    }
 
+    /// <summary>What the limits of containers add up to: memory beyond the base, processors instead of it.</summary>
+    public static (long MemoryMib, long Vcpus) Needed(Configuration configuration, IEnumerable<Resources?> containers)
+    {
         long memory = configuration.MemoryMib;
-        if (limit > 0)
-            memory += Math.Min(limit.Value >> 20, hostMemoryMib);
-        var most = Math.Max(configuration.MemoryMib, hostMemoryMib);
-        long processors = configuration.Vcpus;
-        if (quota > 0 && period > 0)
-            processors = Math.Max(processors, quota.Value / period + (quota.Value % period == 0 ? 0 : 1));
-        return new SandboxSize(
-            configuration.ExactMemoryMib > 0 ? configuration.ExactMemoryMib : (int)Math.Min(memory, most),
-            configuration.ExactVcpus > 0 ? configuration.ExactVcpus : (int)Math.Clamp(processors, 1, Math.Max(hostProcessors, configuration.Vcpus)));
+        double vcpus = 0;
+        foreach (var resources in containers)
+        {
+            if (resources?.Memory?.Limit is > 0 and var limit)
+                memory = Math.Min(memory + (limit >> 20), int.MaxValue);
+            if (resources?.Cpu?.Quota is > 0 and var quota && (resources.Cpu.Period ?? DefaultPeriod) is > 0 and var period)
+                vcpus += (double)quota / period;
+        }
+        return (memory, Math.Max(configuration.Vcpus, (long)Math.Ceiling(Math.Min(vcpus, int.MaxValue))));
     }
 
     private static long? Annotation(Spec spec, string name) =>

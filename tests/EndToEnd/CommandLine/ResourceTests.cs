@@ -52,6 +52,35 @@ public sealed class ResourceTests : CommandLineCase
         Assert.Contains($"{{\"type\":\"oom\",\"id\":\"{Id}\"}}\n", rest, StringComparison.Ordinal);
     }
 
+    [SkippableFact]
+    public async Task The_machine_grows_and_shrinks_with_its_containers_limits()
+    {
+        Skip.IfNot(Environment.ProcessorCount > 1, "this host has one processor: a machine cannot have two");
+        var runtime = Runtime("katalike");
+        var config = $"{Directory}/config.toml";
+        await File.WriteAllTextAsync(config, "[hypervisor]\nmemory_mib = 256\n");
+        AssertOk(await runtime.DetachAsync("--config", config, "run", "-d", "--bundle", Bundle("sleep", "1000").Path, Id));
+        var (processors, memory) = await MachineAsync(runtime);
+        Assert.Equal((1, true), (processors, memory < 256));
+
+        AssertOk(await runtime.RunAsync("update", "--memory", "1g", "--cpu-quota", "150000", "--cpu-period", "100000", Id));
+        var grown = await MachineAsync(runtime);
+        Assert.Equal((2, memory + 1024), grown);
+
+        AssertOk(await runtime.RunAsync("update", "--memory", "64m", "--cpu-quota", "50000", Id));
+        Assert.Equal(1, (await MachineAsync(runtime)).Processors);
+        await Eventually.HoldsAsync(async () => (await MachineAsync(runtime)).Memory < memory + 128, "the guest has given memory back");
+    }
+
+    /// <summary>What the guest has now; memory in MiB.</summary>
+    private async Task<(int Processors, long Memory)> MachineAsync(OciRuntime runtime)
+    {
+        var result = await runtime.RunAsync("exec", Id, "sh", "-c", "nproc; grep MemTotal /proc/meminfo");
+        AssertOk(result);
+        var words = result.Text.Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
+        return (int.Parse(words[0]), long.Parse(words[2]) >> 10);
+    }
+
     private async Task<JsonNode> StatsAsync(OciRuntime runtime)
     {
         var result = await runtime.RunAsync("events", "--stats", Id);

@@ -11,6 +11,8 @@ public class QemuCommandLineTests
         Machine = MachineType.Q35,
         Vcpus = 2,
         MemoryMib = 256,
+        MaxVcpus = 2,
+        MaxMemoryMib = 256,
         Kernel = "/k",
         Initrd = "/i",
         Qboot = "/qboot.rom",
@@ -84,6 +86,24 @@ public class QemuCommandLineTests
         Assert.Contains("-device vhost-vsock-device,guest-cid=77,vhostfd=4", line, StringComparison.Ordinal);
         Assert.DoesNotContain("no_timer_check", line, StringComparison.Ordinal);
         Assert.DoesNotContain("tb-size", line, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnEmulatedMachineThatCanGrowHoldsItsProcessorsBack()
+    {
+        var line = Line(Spec with { Vcpus = 1, MaxVcpus = 4, MaxMemoryMib = 1100 });
+        Assert.Contains("-accel tcg,tb-size=32,thread=single -cpu max -smp 4 -m 256M,slots=1,maxmem=1024M", line, StringComparison.Ordinal);
+        Assert.Contains("no_timer_check maxcpus=1 ", line, StringComparison.Ordinal);
+        Assert.Contains("-object memory-backend-memfd,id=more,size=768M,share=on,reserve=off " +
+            "-device virtio-mem-pci,id=more,memdev=more,requested-size=0", line, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void OnKvmProcessorsAreReallyPluggedIn()
+    {
+        var line = Line(Spec with { Accelerator = Accelerator.Kvm, Vcpus = 2, MaxVcpus = 64 });
+        Assert.Contains("-accel kvm -cpu host -smp 2,maxcpus=64 -m 256M -object", line, StringComparison.Ordinal);
+        Assert.DoesNotContain(" maxcpus=", line, StringComparison.Ordinal);
     }
 
     [Theory]

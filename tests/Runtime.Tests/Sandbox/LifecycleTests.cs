@@ -1,4 +1,5 @@
 using KataLike.Contract.Oci;
+using KataLike.Runtime.Hypervisor;
 using KataLike.Contract.Ttrpc;
 using KataLike.Runtime.Sandboxes;
 
@@ -59,7 +60,8 @@ public class LifecycleTests
             Cpu = new CpuLimits { Quota = quota, Period = period },
         };
         var spec = Spec.Default() with { Linux = new LinuxSpec { Resources = resources } };
-        Assert.Equal(new SandboxSize(memory, processors), SandboxSize.For(spec, new Configuration(), 4096, 8));
+        var size = SandboxSize.For(spec, new Configuration(), Accelerator.Tcg, 4096, 8);
+        Assert.Equal((memory, processors, 4096, Math.Max(4, processors)), (size.MemoryMib, size.Vcpus, size.MaxMemoryMib, size.MaxVcpus));
     }
 
     [Fact]
@@ -74,6 +76,16 @@ public class LifecycleTests
                 ["io.kubernetes.cri.sandbox-cpu-period"] = "100000",
             },
         };
-        Assert.Equal(new SandboxSize(1536, 4), SandboxSize.For(spec, new Configuration(), 4096, 8));
+        var size = SandboxSize.For(spec, new Configuration { MaxMemoryMib = 1024 }, Accelerator.Kvm, 4096, 8);
+        Assert.Equal((1536, 4, 1536, 8), (size.MemoryMib, size.Vcpus, size.MaxMemoryMib, size.MaxVcpus));
+    }
+
+    [Fact]
+    public void TheLimitsOfAllContainersAddUp()
+    {
+        var one = new Resources { Memory = new() { Limit = 1L << 30 }, Cpu = new() { Quota = 150_000 } };
+        Assert.Equal((512L + 2048, 3L), SandboxSize.Needed(new Configuration(), [one, null, one, new Resources()]));
+        var all = new Resources { Memory = new() { Limit = long.MaxValue }, Cpu = new() { Quota = long.MaxValue, Period = 1 } };
+        Assert.Equal((int.MaxValue, int.MaxValue), SandboxSize.Needed(new Configuration(), [all, all]));
     }
 }

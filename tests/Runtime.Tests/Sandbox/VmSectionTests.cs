@@ -1,4 +1,5 @@
 using KataLike.Contract.Oci;
+using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Tests.Sandboxes;
@@ -37,7 +38,8 @@ public class VmSectionTests
         Assert.Equal(("/kernels/a/vmlinux", "/initrds/one"), (chosen.Kernel, chosen.Initrd));
         Assert.Equal(["configured", "quiet", "transparent_hugepage=never"], chosen.KernelParameters);
         Assert.Equal(("/images/root.qcow2", false), (chosen.Image!.Path, chosen.ImageIsRoot));
-        Assert.Equal(new SandboxSize(256, 3), SandboxSize.For(Spec.Default(), chosen, 1024, 2));
+        var size = SandboxSize.For(Spec.Default(), chosen, Accelerator.Tcg, 1024, 2);
+        Assert.Equal((256, 3, 256, 3), (size.MemoryMib, size.Vcpus, size.MaxMemoryMib, size.MaxVcpus));
     }
 
     [Fact]
