@@ -42,8 +42,10 @@ internal sealed class Machine : IAsyncDisposable
     }
 
     /// <summary>Starts everything; returns while the guest boots.</summary>
+    /// <param name="hotPlug">Devices may come later.</param>
+    /// <param name="network">The network namespace in which QEMU runs: callers that ask for its process's find the sandbox's.</param>
     public static async Task<Machine> StartAsync(
-        string name, Configuration configuration, SandboxSize size, SandboxDirectory directory, Action<string> log)
+        string name, Configuration configuration, SandboxSize size, bool hotPlug, SandboxDirectory directory, FileDescriptor network, Action<string> log)
     {
         var programs = ProgramPaths.Find(configuration);
         var accelerator = ChosenAccelerator.Choose(configuration.Accelerator);
@@ -53,7 +55,7 @@ internal sealed class Machine : IAsyncDisposable
         var undo = new Stack<Func<ValueTask>>();
         try
         {
-            var shares = ShareNamespace.Enter(directory.Shared);
+            var shares = ShareNamespace.Enter(directory.Shared, network);
             undo.Push(() => { shares.Dispose(); return default; });
             var (vsock, vsockSpec, vsockDescriptor) = OpenVsock(log);
             undo.Push(vsock.DisposeAsync);
@@ -75,6 +77,7 @@ internal sealed class Machine : IAsyncDisposable
                 Qboot = programs.Qboot,
                 KernelParameters = configuration.KernelParameters,
                 Debug = configuration.Debug,
+                HotPlug = hotPlug,
                 ControlPort = control.Port,
                 QmpDescriptor = VirtualMachine.QmpNumber,
                 Vsock = vsockSpec,
