@@ -138,9 +138,12 @@ internal static unsafe partial class Libc
         [FieldOffset(20)] internal uint stx_uid;
         [FieldOffset(24)] internal uint stx_gid;
         [FieldOffset(28)] internal ushort stx_mode;
+        [FieldOffset(32)] internal ulong stx_ino;
         [FieldOffset(40)] internal ulong stx_size;
         [FieldOffset(128)] internal uint stx_rdev_major;
         [FieldOffset(132)] internal uint stx_rdev_minor;
+        [FieldOffset(136)] internal uint stx_dev_major;
+        [FieldOffset(140)] internal uint stx_dev_minor;
     }
 
     [LibraryImport("libc", SetLastError = true)]

@@ -22,6 +22,9 @@ internal sealed record ContainerRequest
     /// <summary>Namespaces of the sandbox's first container; null for that one.</summary>
     public SandboxNamespaces? Sandbox { get; init; }
 
+    /// <summary>The network namespace that it is to share; null: as its specification says.</summary>
+    public FileDescriptor? Network { get; init; }
+
     /// <summary>Path of the bundle on the host, for hooks.</summary>
     public string Bundle { get; init; } = "";
 

@@ -77,10 +77,11 @@ internal sealed class Creation(ContainerPlan plan, ContainerRequest request, Cgr
         var twice = _owners is not null && plan.Namespaces.Joined.Count > 0;
         foreach (var kind in plan.Namespaces.Joined)
         {
+            var space = kind == Namespaces.Network && request.Network is { } network ? network : request.Sandbox![kind];
             if (kind == Namespaces.Pid && !twice)
-                launch.JoinPidNamespace(request.Sandbox![kind]);
+                launch.JoinPidNamespace(space);
             else
-                launch.JoinNamespaces(request.Sandbox![kind], kind);
+                launch.JoinNamespaces(space, kind);
         }
         return twice ? launch.CloneAgain(plan.Namespaces.New & ~Late, cgroup.Directory) : null;
     }

@@ -5,7 +5,7 @@ namespace KataLike.Agent.Containers;
 
 /// <summary>Which namespaces a container makes and which it shares (config-linux.md, "Namespaces").</summary>
 /// <param name="New">That it gets for itself.</param>
-/// <param name="Joined">Of the sandbox's first container, that it enters.</param>
+/// <param name="Joined">Of the sandbox, that it enters.</param>
 /// <param name="Owners">Ids of its user namespace, be it new or shared; null: the guest's.</param>
 /// <param name="TimeOffsets">What /proc/PID/timens_offsets takes; null: none.</param>
 internal sealed record NamespacePlan(Namespaces New, IReadOnlyList<Namespaces> Joined, IdMap? Owners, string? TimeOffsets)
@@ -13,15 +13,18 @@ internal sealed record NamespacePlan(Namespaces New, IReadOnlyList<Namespaces> J
     public bool HasOwnUsers => New.HasFlag(Namespaces.User);
 
     /// <param name="sandbox">Null: this is the sandbox's first container.</param>
+    /// <param name="network">It shares the sandbox's network, be it the first container or not.</param>
     /// <exception cref="ContainerException">A path names a namespace that is none of the sandbox's.</exception>
-    public static NamespacePlan From(LinuxSpec linux, SandboxNamespaces? sandbox)
+    public static NamespacePlan From(LinuxSpec linux, SandboxNamespaces? sandbox, bool network = false)
     {
         // Without a mount namespace of its own a container would mount over the agent: it gets one, and sees no difference.
         var created = Namespaces.Mount;
         var joined = new List<Namespaces>();
         foreach (var entry in linux.Namespaces ?? [])
         {
-            if (string.IsNullOrEmpty(entry.Path))
+            if (network && entry.Type == "network")
+                joined.Add(Namespaces.Network);
+            else if (string.IsNullOrEmpty(entry.Path))
                 created |= Kind(entry);
             else if (Joins(entry, sandbox))
                 joined.Add(Kind(entry));

@@ -3,6 +3,7 @@ using System.Threading.Channels;
 using Google.Protobuf.WellKnownTypes;
 using KataLike.Agent.Cgroups;
 using KataLike.Agent.Containers;
+using KataLike.Agent.Network;
 using KataLike.Agent.Streams;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
@@ -21,6 +22,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     // A null holds the id of a container that is being made.
     private readonly ConcurrentDictionary<string, HostedContainer?> _containers = new();
     private readonly Channel<string> _outOfMemory = Channel.CreateUnbounded<string>();
+    private readonly PodNetwork _network = new();
     private SandboxNamespaces? _namespaces;
 
     public Task<SetUpSandboxResponse> SetUpSandbox(SetUpSandboxRequest request, TtrpcContext context) =>
@@ -75,6 +77,12 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
             container.Dispose();
         }
         return new DeleteResponse();
+    }
+
+    public Task<SetNetworkResponse> SetNetwork(SetNetworkRequest request, TtrpcContext context)
+    {
+        _network.Set(request);
+        return Task.FromResult(new SetNetworkResponse());
     }
 
     public Task<SignalResponse> Signal(SignalRequest request, TtrpcContext context)
@@ -164,6 +172,10 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     private HostedContainer Find(string id) =>
         _containers.GetValueOrDefault(id) ?? throw new TtrpcException(StatusCode.NotFound, "container does not exist");
 
+    /// <summary>A path is the sandbox's network; the first container has that one too, where there is one before it.</summary>
+    private FileDescriptor? NetworkFor(Spec spec) =>
+        spec.Linux?.FindNamespace("network") is { Path.Length: > 0 } ? _network.Ensure() : _namespaces is null ? _network.Namespace : null;
+
     private HostedContainer Create(CreateContainerRequest request)
     {
         var spec = Spec.Parse(request.Config.Span);
@@ -180,11 +192,13 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
                 MountSources = Overlays.Sources(overlay),
                 Stdio = streams.Stdio,
                 Sandbox = _namespaces,
+                Network = NetworkFor(spec),
                 Seccomp = request.Seccomp,
                 Bundle = request.Bundle,
                 Adopt = launch.Adopt,
             });
             _namespaces ??= container.Namespaces.Duplicate();
+            _network.Adopt(_namespaces[Namespaces.Network]);
             container.Cgroup.WatchMemoryEvents(() => _outOfMemory.Writer.TryWrite(request.Id));
             return new HostedContainer(container, streams, launch.Adopt(container.Process.Pid));
         }

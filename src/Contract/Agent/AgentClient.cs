@@ -27,6 +27,9 @@ public sealed class AgentClient(TtrpcClient connection)
     public Task<DeleteResponse> DeleteAsync(DeleteRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "Delete", request, DeleteResponse.Parser, cancel);
 
+    public Task<SetNetworkResponse> SetNetworkAsync(SetNetworkRequest request, CancellationToken cancel = default) =>
+        Connection.CallAsync(Service, "SetNetwork", request, SetNetworkResponse.Parser, cancel);
+
     public Task<SignalResponse> SignalAsync(SignalRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "Signal", request, SignalResponse.Parser, cancel);
 

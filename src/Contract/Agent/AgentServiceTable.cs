@@ -13,6 +13,7 @@ public static class AgentServiceTable
         .Method("StartContainer", StartContainerRequest.Parser, agent.StartContainer)
         .Method("Exec", ExecRequest.Parser, agent.Exec)
         .Method("Delete", DeleteRequest.Parser, agent.Delete)
+        .Method("SetNetwork", SetNetworkRequest.Parser, agent.SetNetwork)
         .Method("Signal", SignalRequest.Parser, agent.Signal)
         .Method("Wait", WaitRequest.Parser, agent.Wait)
         .Method("Resize", ResizeRequest.Parser, agent.Resize)

@@ -20,6 +20,9 @@ public interface IAgent
     /// <summary>Frees a stopped container, or a stopped exec.</summary>
     Task<DeleteResponse> Delete(DeleteRequest request, TtrpcContext context);
 
+    /// <summary>Makes the sandbox's network what is said here.</summary>
+    Task<SetNetworkResponse> SetNetwork(SetNetworkRequest request, TtrpcContext context);
+
     Task<SignalResponse> Signal(SignalRequest request, TtrpcContext context);
 
     /// <summary>Answers when the process has ended and what it had written has been handed to its streams.</summary>

@@ -46,8 +46,10 @@ internal sealed class Machine : IAsyncDisposable
 
     /// <summary>Starts everything; returns while the guest boots.</summary>
     /// <param name="container">The first one, which says how large the machine must be.</param>
+    /// <param name="hotPlug">Devices may come later.</param>
+    /// <param name="network">The network namespace in which QEMU runs: callers that ask for its process's find the sandbox's.</param>
     public static async Task<Machine> StartAsync(
-        string name, Configuration configuration, Spec container, SandboxDirectory directory, Action<string> log)
+        string name, Configuration configuration, Spec container, bool hotPlug, SandboxDirectory directory, FileDescriptor network, Action<string> log)
     {
         var programs = ProgramPaths.Find(configuration);
         var accelerator = ChosenAccelerator.Choose(configuration.Accelerator);
@@ -59,7 +61,7 @@ internal sealed class Machine : IAsyncDisposable
         var undo = new Stack<Func<ValueTask>>();
         try
         {
-            var shares = ShareNamespace.Enter(directory.Shared);
+            var shares = ShareNamespace.Enter(directory.Shared, network);
             undo.Push(() => { shares.Dispose(); return default; });
             var (vsock, vsockSpec, vsockDescriptor) = OpenVsock(log);
             undo.Push(vsock.DisposeAsync);
@@ -83,6 +85,7 @@ internal sealed class Machine : IAsyncDisposable
                 Qboot = programs.Qboot,
                 KernelParameters = configuration.KernelParameters,
                 Debug = configuration.Debug,
+                HotPlug = hotPlug,
                 ControlPort = control.Port,
                 QmpDescriptor = VirtualMachine.QmpNumber,
                 Vsock = vsockSpec,

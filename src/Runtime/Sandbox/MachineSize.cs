@@ -23,6 +23,9 @@ internal sealed class MachineSize(Configuration configuration, SandboxSize size,
     private long _addedMib;
     private int _plugged = size.Vcpus, _online = size.Vcpus;
 
+    /// <summary>How many processors the guest had when it booted.</summary>
+    public int InitialVcpus => size.Vcpus;
+
     /// <summary>Grows, or shrinks, to what these limits need. What was there when the machine started stays.</summary>
     /// <exception cref="QmpException">QEMU refused.</exception>
     /// <exception cref="TtrpcException">The agent did.</exception>

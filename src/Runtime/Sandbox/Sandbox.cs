@@ -1,6 +1,8 @@
 using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
 using KataLike.Runtime.Hypervisor;
+using KataLike.Runtime.Network;
 using KataLike.Runtime.Storage;
 
 namespace KataLike.Runtime.Sandboxes;
@@ -30,6 +32,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly Dictionary<string, Container> _containers = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Machine? _machine;
+    private SandboxNetwork? _network;
     private Task? _shutdown;
     private bool _ending;
 
@@ -114,8 +117,10 @@ internal sealed class Sandbox : IAsyncDisposable
                 if (!_containers.TryAdd(request.Id, container))
                     throw new TtrpcException(StatusCode.AlreadyExists, $"container with id exists: {request.Id}");
             await Ready.WaitAsync(cancel);
+            _network!.Require(bundle.Spec.Linux);
             // Before the sources are cloned: what a hook mounts below them is seen in the guest.
             await container.RunCreationHooksAsync();
+            await UpdateNetworkAsync();
             await FitAsync(mayShrink: false, cancel);
             Machine.Shares.Attach(request.Id, plan);
             await container.CreateAsync(bundle, plan, cancel);
@@ -192,15 +197,27 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         var bundle = Bundle.Load(_options.Bundle);
         var configuration = bundle.Choose(_options.Configuration);
-        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, Directory, Log);
+        _network = SandboxNetwork.Open(bundle.Spec.Linux);
+        var hotPlug = configuration.Machine == MachineType.Q35 && TakesDevices(bundle.Spec);
+        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, hotPlug, Directory, _network.Namespace, Log);
         _machine = machine;
         _launched.SetResult();
+        var plugging = _network.PlugAsync(hotPlug ? machine.Hypervisor.Devices : null, machine.Size.InitialVcpus);
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
         var answer = await machine.SetUpAsync(
             bundle.Spec.Hostname is { Length: > 0 } name ? name : "katalike",
             TimeSpan.FromSeconds(_options.Configuration.BootTimeoutSeconds));
         (BootId, GuestKernel) = (Short(answer.BootId), Short(answer.KernelRelease));
+        await plugging;
+        await UpdateNetworkAsync();
     }
+
+    /// <summary>Whether devices may come to the machine; if not, it boots quicker.</summary>
+    private bool TakesDevices(Spec spec) => _options.RunsPoststop || spec.Hooks?.Prestart is { Count: > 0 } || spec.Hooks?.CreateRuntime is { Count: > 0 }
+        || spec.Linux?.FindNamespace("network") is { Path.Length: > 0 };
+
+    private Task UpdateNetworkAsync() => _network!.UpdateAsync(
+        request => CallAsync((agent, stop) => agent.SetNetworkAsync(request, stop), CancellationToken.None));
 
     private async Task RunAsync()
     {
@@ -225,6 +242,8 @@ internal sealed class Sandbox : IAsyncDisposable
         NoteChange();
         if (_machine is { } machine)
             await machine.DisposeAsync();
+        if (_network is { } network)
+            await network.DisposeAsync();
     }
 
     private async Task ListenAsync()

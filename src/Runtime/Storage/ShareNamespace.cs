@@ -30,12 +30,15 @@ internal sealed class ShareNamespace : IDisposable
     }
 
     /// <param name="shared">An empty directory of the host, the mount point.</param>
-    public static ShareNamespace Enter(string shared)
+    /// <param name="network">The children's network namespace; null: the process's.</param>
+    public static ShareNamespace Enter(string shared, FileDescriptor? network = null)
     {
         var space = new ShareNamespace(shared);
         try
         {
             space.Run(space.SetUp);
+            if (network is not null)
+                space.Run(() => NetworkNamespaces.Enter(network));
             return space;
         }
         catch

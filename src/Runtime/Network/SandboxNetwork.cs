@@ -1,0 +1,137 @@
+using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
+using KataLike.Linux;
+using KataLike.Runtime.Hypervisor;
+
+namespace KataLike.Runtime.Network;
+
+/// <summary>
+/// The network namespace of the host that stands for the sandbox's: callers put interfaces into it, and the guest gets them.
+/// Everything that comes in on an interface goes to a tap beside it, and from there into the guest, before the host's own
+/// network sees it; and back. The guest is told what the host's kernel knows of them. Nothing comes from the guest but packets.
+/// </summary>
+internal sealed class SandboxNetwork : IAsyncDisposable
+{
+    private readonly SemaphoreSlim _changing = new(1);
+    private readonly Dictionary<int, NetworkPlug> _plugs = [];
+    private readonly Netlink _requests, _events;
+    private uint _lastId = NetworkDevices.Loopback;
+    private SetNetworkRequest _told = new();
+    private HotPlug? _devices;
+    private int _queues;
+
+    private SandboxNetwork(FileDescriptor space)
+    {
+        Namespace = space;
+        Netlink? requests = null, events = null;
+        NetworkNamespaces.Run(space, () =>
+        {
+            requests = Netlink.Open();
+            events = Netlink.Open(NetlinkGroups.Links | NetlinkGroups.Addresses | NetlinkGroups.Routes | NetlinkGroups.Neighbors);
+        });
+        (_requests, _events) = (requests!, events!);
+    }
+
+    public FileDescriptor Namespace { get; }
+
+    /// <summary>Takes the namespace that the first container names, or makes one that is as empty as runc's.</summary>
+    /// <exception cref="RuntimeException">It cannot be the sandbox's.</exception>
+    public static SandboxNetwork Open(LinuxSpec? linux)
+    {
+        if (linux?.FindNamespace("network") is not { Path: { Length: > 0 } path })
+            return new SandboxNetwork(NetworkNamespaces.Create());
+        try
+        {
+            var space = NetworkNamespaces.Open(path);
+            using var own = NamespaceFiles.Own(Namespaces.Network);
+            if (NetworkNamespaces.Same(space, own))
+                throw new RuntimeException($"linux.namespaces: network: {path} is the host's, which cannot be shared with a virtual machine");
+            if (!FileLock.TryAcquire(space))
+                throw new RuntimeException($"linux.namespaces: network: {path} belongs to another sandbox: each needs a network namespace of its own");
+            return new SandboxNetwork(space);
+        }
+        catch (LinuxException error)
+        {
+            throw new RuntimeException($"linux.namespaces: network: {path}: {error.Errno.Text()}", cause: error);
+        }
+    }
+
+    /// <summary>A container that names a network namespace must name this one.</summary>
+    /// <exception cref="RuntimeException">It is another.</exception>
+    public void Require(LinuxSpec? linux)
+    {
+        if (linux?.FindNamespace("network") is not { Path: { Length: > 0 } path })
+            return;
+        try
+        {
+            using var space = NetworkNamespaces.Open(path);
+            if (!NetworkNamespaces.Same(space, Namespace))
+                throw new RuntimeException($"linux.namespaces: network: {path} is not the sandbox's: its containers have one network");
+        }
+        catch (LinuxException error)
+        {
+            throw new RuntimeException($"linux.namespaces: network: {path}: {error.Errno.Text()}", cause: error);
+        }
+    }
+
+    /// <summary>Plugs in what is there, while the guest boots.</summary>
+    /// <param name="devices">Null: the machine takes none.</param>
+    /// <exception cref="RuntimeException">An interface cannot be given to the guest.</exception>
+    public async Task PlugAsync(HotPlug? devices, int vcpus)
+    {
+        (_devices, _queues) = (devices, Math.Min(vcpus, NetworkPlug.MaxQueues));
+        await ChangeAsync(_ => Task.CompletedTask);
+        _told = new SetNetworkRequest();
+    }
+
+    /// <summary>Makes the guest's network what the host's is now.</summary>
+    /// <param name="tell">Says it to the agent.</param>
+    /// <exception cref="RuntimeException">An interface cannot be given to the guest.</exception>
+    public Task UpdateAsync(Func<SetNetworkRequest, Task> tell) => ChangeAsync(tell);
+
+    private async Task ChangeAsync(Func<SetNetworkRequest, Task> tell)
+    {
+        await _changing.WaitAsync();
+        try
+        {
+            var now = NetworkSnapshot.Take(_requests);
+            var wanted = now.Interfaces([.. _plugs.Values.Select(plug => plug.Tap.Index)], _plugs.ContainsKey);
+            foreach (var (index, plug) in _plugs.Where(entry => wanted.All(link => link.Index != entry.Key)).ToList())
+            {
+                _plugs.Remove(index);
+                await plug.RemoveAsync(_devices!, now.Links.Any(link => link.Index == index) ? _requests : null);
+            }
+            foreach (var link in wanted.Where(link => !_plugs.ContainsKey(link.Index)))
+                _plugs.Add(link.Index, await AddAsync(link));
+            var request = now.Describe(_plugs.ToDictionary(entry => entry.Key, entry => entry.Value.Id));
+            if (request.Equals(_told))
+                return;
+            await tell(request);
+            _told = request;
+        }
+        catch (Exception error) when (error is LinuxException or QmpException)
+        {
+            throw new RuntimeException($"network: {error.Message}", cause: error);
+        }
+        finally
+        {
+            _changing.Release();
+        }
+    }
+
+    private Task<NetworkPlug> AddAsync(NetworkLink link) => _devices is { } devices
+        ? NetworkPlug.AddAsync(++_lastId, link, Namespace, _requests, devices, _queues)
+        : throw new RuntimeException($"network: {link.Name}: this machine takes no network interfaces: the type of machine must be q35");
+
+    /// <summary>After the machine's end: the interfaces are the host's again.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _changing.WaitAsync();
+        foreach (var plug in _plugs.Values)
+            plug.Forget(_requests);
+        _plugs.Clear();
+        _requests.Dispose();
+        _events.Dispose();
+        Namespace.Dispose();
+    }
+}
