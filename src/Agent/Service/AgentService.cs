@@ -42,6 +42,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         catch
         {
             _containers.TryRemove(request.Id, out _);
+            Volumes.RemoveAll(request.Id);
             throw;
         }
     }
@@ -73,6 +74,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         if (_containers.TryRemove(request.Id, out _))
         {
             container.Dispose();
+            Volumes.RemoveAll(request.Id);
         }
         return new DeleteResponse();
     }
@@ -128,6 +130,12 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 
     public Task<StatsResponse> Stats(StatsRequest request, TtrpcContext context) =>
         Task.FromResult(Find(request.Id).Stats());
+
+    public Task<UpdateVolumeResponse> UpdateVolume(UpdateVolumeRequest request, TtrpcContext context)
+    {
+        Volumes.Update(request);
+        return Task.FromResult(new UpdateVolumeResponse());
+    }
 
     public Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context) =>
         Task.FromResult(new AdjustClockResponse { Nanoseconds = Machine.MoveTime(request.Nanoseconds) });

@@ -85,6 +85,9 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
         return new SharePlan(shares, fileSystems, overlay);
     }
 
+    /// <summary>What the agent is told of a share that is a mount of config.json.</summary>
+    public MountSource Told(HostShare share) => Overlay.Mounts.Single(told => $"{told.Index}" == share.Name);
+
     private static HostShare Share(Mount mount, string source, string name, MountFlags flags, LinuxSpec? linux) => new(source, name)
     {
         Destination = mount.Destination,
