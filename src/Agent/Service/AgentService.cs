@@ -176,6 +176,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         var streams = ProcessStreams.Open(loop, request.Streams);
         try
         {
+            MemoryVolumes.Make(overlay);
             using var launch = reaper.BeginLaunch();
             var container = _maker.Create(new ContainerRequest
             {

@@ -36,10 +36,10 @@ internal static class Volumes
         }
     }
 
-    /// <summary>Lets go of a container's copies.</summary>
+    /// <summary>Lets go of a container's copies, and of its parts of the sandbox's file systems.</summary>
     public static void RemoveAll(string containerId)
     {
-        foreach (var share in Subdirectories(Overlays.Volumes))
+        foreach (var share in ((string[])[Overlays.Volumes, Overlays.TmpfsParts]).SelectMany(Subdirectories))
         {
             foreach (var copy in Subdirectories($"{share}/{containerId}"))
                 Remove(copy);

@@ -28,7 +28,7 @@ internal sealed class LiveVolumes(Func<UpdateVolumeRequest, CancellationToken, T
         foreach (var share in plan.Shares.Where(share => share.ReadOnly && share.Name != SharePlan.RootfsName))
         {
             var told = plan.Told(share);
-            if (AtomicDirectory.TryOpen(share.Source) is not { } directory)
+            if (told.SourceCase != MountSource.SourceOneofCase.Shared || AtomicDirectory.TryOpen(share.Source) is not { } directory)
                 continue;
             var volume = new LiveVolume(containerId, told.Shared, directory);
             try
