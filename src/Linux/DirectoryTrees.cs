@@ -11,6 +11,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int fchmod(int fd, uint mode);
 
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int renameat(int fromDirectory, byte* from, int toDirectory, byte* to);
+
     internal const int SYS_getdents64 = 217;
 }
 
@@ -40,6 +43,24 @@ public static unsafe class DirectoryTrees
     {
         fixed (byte* pointer = buffer)
             return (int)Libc.Check(Libc.syscall(Libc.SYS_getdents64, directory.Number, (nint)pointer, buffer.Length), "getdents64");
+    }
+
+    /// <summary>Where the link of that name points to; null if there is none.</summary>
+    public static string? LinkTarget(FileDescriptor directory, string name)
+    {
+        var target = stackalloc byte[4096];
+        fixed (byte* pointer = Encoding.UTF8.GetBytes(name + '\0'))
+        {
+            var length = Libc.readlinkat(directory.Number, pointer, target, 4096);
+            return length < 0 ? null : Encoding.UTF8.GetString(target, (int)length);
+        }
+    }
+
+    /// <summary>Renames within a directory, over what has the new name.</summary>
+    public static void Rename(FileDescriptor directory, string from, string to)
+    {
+        fixed (byte* old = Encoding.UTF8.GetBytes(from + '\0'), name = Encoding.UTF8.GetBytes(to + '\0'))
+            Libc.Check(Libc.renameat(directory.Number, old, directory.Number, name), "rename", from);
     }
 
     /// <summary>Copies a file, link or empty directory, with owner and mode; other kinds are left out.</summary>

@@ -18,6 +18,8 @@ public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint Devic
 
     public bool IsDirectory => (Mode & Libc.S_IFMT) == Libc.S_IFDIR;
 
+    public bool IsLink => (Mode & Libc.S_IFMT) == Libc.S_IFLNK;
+
     public bool IsRegular => (Mode & Libc.S_IFMT) == Libc.S_IFREG;
 }
 

@@ -6,7 +6,8 @@ namespace KataLike.Linux;
 internal static unsafe partial class Libc
 {
     internal const short POLLPRI = 2;
-    internal const int IN_MODIFY = 2, IN_CLOEXEC = 0x80000, AT_REMOVEDIR = 0x200;
+    internal const int IN_MODIFY = 2, IN_MOVED_TO = 0x80, IN_CREATE = 0x100, IN_DELETE = 0x200;
+    internal const int IN_CLOEXEC = 0x80000, AT_REMOVEDIR = 0x200;
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int inotify_init1(int flags);
@@ -85,13 +86,18 @@ public sealed unsafe class FileWatch : IDisposable
     private readonly FileDescriptor _watch = new(Libc.Check(Libc.inotify_init1(Libc.IN_CLOEXEC), "inotify_init1"));
 
     /// <summary>Adds a file; the result names it in <see cref="Next"/>.</summary>
-    public int Add(string path)
+    public int Add(string path) => Add(path, Libc.IN_MODIFY);
+
+    /// <summary>Adds a directory, whose entries come, go or are replaced. A directory has one number, however often it is added.</summary>
+    public int AddEntries(FileDescriptor directory) => Add(directory.ProcPath, Libc.IN_MOVED_TO | Libc.IN_CREATE | Libc.IN_DELETE);
+
+    private int Add(string path, uint events)
     {
         fixed (byte* name = Encoding.UTF8.GetBytes(path + '\0'))
-            return Libc.Check(Libc.inotify_add_watch(_watch.Number, name, Libc.IN_MODIFY), "inotify_add_watch", path);
+            return Libc.Check(Libc.inotify_add_watch(_watch.Number, name, events), "inotify_add_watch", path);
     }
 
-    /// <summary>Removes a file; one that has vanished is removed already.</summary>
+    /// <summary>Removes a file, of which <see cref="Next"/> tells once more; one that has vanished is removed already.</summary>
     public void Remove(int file) => Libc.inotify_rm_watch(_watch.Number, file);
 
     /// <summary>Blocks until files have changed, and says which.</summary>

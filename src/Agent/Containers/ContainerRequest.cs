@@ -56,21 +56,37 @@ internal sealed record Stdio
 internal static class Overlays
 {
     private const string Shared = "/run/katalike/shared";
-    private const string Tmpfs = "/run/katalike/tmpfs";
+    private const string TmpfsDirectory = "/run/katalike/tmpfs";
+
+    /// <summary>Mounts of directories of such file systems.</summary>
+    public const string TmpfsParts = "/run/katalike/parts";
+
+    public const string Volumes = "/run/katalike/volumes";
 
     public static string Rootfs(Overlay overlay) => Below(Shared, overlay.Rootfs);
+
+    /// <summary>Where the copy of a shared directory is.</summary>
+    public static string Volume(string shared) => Below(Volumes, shared);
+
+    public static string Tmpfs(string name) => Below(TmpfsDirectory, name);
+
+    public static string TmpfsPart(string model) => Below(TmpfsParts, model);
+
+    public static string SharedPath(string shared) => Below(Shared, shared);
 
     public static Dictionary<int, string> Sources(Overlay overlay) => overlay.Mounts.ToDictionary(
         mount => (int)mount.Index,
         mount => mount.SourceCase switch
         {
             MountSource.SourceOneofCase.Shared => Below(Shared, mount.Shared),
+            MountSource.SourceOneofCase.Volume => Volume(mount.Volume),
             MountSource.SourceOneofCase.Guest => Below("/", mount.Guest.TrimStart('/')),
-            _ => Below(Tmpfs, mount.SandboxTmpfs),
+            _ => mount.TmpfsPath.Length > 0 ? TmpfsPart(mount.TmpfsModel) : Tmpfs(mount.SandboxTmpfs),
         });
 
-    /// <summary>Whether a path of the guest is the host's.</summary>
-    public static bool IsShared(string path) => path.StartsWith(Shared + '/', StringComparison.Ordinal);
+    /// <summary>Whether a path of the guest is the host's, or a copy of it.</summary>
+    public static bool IsShared(string path) =>
+        path.StartsWith(Shared + '/', StringComparison.Ordinal) || path.StartsWith(Volumes + '/', StringComparison.Ordinal);
 
     private static string Below(string directory, string path) =>
         path.Length == 0 || path.StartsWith('/') || path.Split('/').Contains("..")

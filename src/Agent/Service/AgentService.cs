@@ -44,6 +44,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         catch
         {
             _containers.TryRemove(request.Id, out _);
+            Volumes.RemoveAll(request.Id);
             throw;
         }
     }
@@ -75,6 +76,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         if (_containers.TryRemove(request.Id, out _))
         {
             container.Dispose();
+            Volumes.RemoveAll(request.Id);
         }
         return new DeleteResponse();
     }
@@ -137,6 +139,12 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     public Task<StatsResponse> Stats(StatsRequest request, TtrpcContext context) =>
         Task.FromResult(Find(request.Id).Stats());
 
+    public Task<UpdateVolumeResponse> UpdateVolume(UpdateVolumeRequest request, TtrpcContext context)
+    {
+        Volumes.Update(request);
+        return Task.FromResult(new UpdateVolumeResponse());
+    }
+
     public Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context) =>
         Task.FromResult(new AdjustClockResponse { Nanoseconds = Machine.MoveTime(request.Nanoseconds) });
 
@@ -183,6 +191,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         var streams = ProcessStreams.Open(loop, request.Streams);
         try
         {
+            MemoryVolumes.Make(overlay);
             using var launch = reaper.BeginLaunch();
             var container = _maker.Create(new ContainerRequest
             {

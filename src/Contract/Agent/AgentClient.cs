@@ -54,6 +54,9 @@ public sealed class AgentClient(TtrpcClient connection)
     public Task<StatsResponse> StatsAsync(StatsRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "Stats", request, StatsResponse.Parser, cancel);
 
+    public Task<UpdateVolumeResponse> UpdateVolumeAsync(UpdateVolumeRequest request, CancellationToken cancel = default) =>
+        Connection.CallAsync(Service, "UpdateVolume", request, UpdateVolumeResponse.Parser, cancel);
+
     public Task<AdjustClockResponse> AdjustClockAsync(AdjustClockRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "AdjustClock", request, AdjustClockResponse.Parser, cancel);
 

@@ -22,6 +22,7 @@ public static class AgentServiceTable
         .Method("Resume", ResumeRequest.Parser, agent.Resume)
         .Method("Update", UpdateRequest.Parser, agent.Update)
         .Method("Stats", StatsRequest.Parser, agent.Stats)
+        .Method("UpdateVolume", UpdateVolumeRequest.Parser, agent.UpdateVolume)
         .Method("AdjustClock", AdjustClockRequest.Parser, agent.AdjustClock)
         .Method("SetProcessors", SetProcessorsRequest.Parser, agent.SetProcessors)
         .Method("NextEvent", NextEventRequest.Parser, agent.NextEvent)

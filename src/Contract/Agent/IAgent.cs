@@ -42,6 +42,9 @@ public interface IAgent
 
     Task<StatsResponse> Stats(StatsRequest request, TtrpcContext context);
 
+    /// <summary>Makes the copy of a volume whose writer swaps "..data", or brings it up to date.</summary>
+    Task<UpdateVolumeResponse> UpdateVolume(UpdateVolumeRequest request, TtrpcContext context);
+
     /// <summary>Moves the wall clock by so much, and answers with what it shows then. By 0 it only asks.</summary>
     Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context);
 

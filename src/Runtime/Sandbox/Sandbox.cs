@@ -26,6 +26,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly SandboxOptions _options;
     private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly LiveVolumes _volumes;
     private readonly Task _running;
 
     private readonly Lock _lock = new();
@@ -39,6 +40,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private Sandbox(SandboxOptions options, SandboxDirectory directory)
     {
         (_options, Directory) = (options, directory);
+        _volumes = new LiveVolumes((request, cancel) => CallAsync((agent, stop) => agent.UpdateVolumeAsync(request, stop), cancel), Log);
         Ready = Task.Run(BootAsync);
         _running = RunAsync();
     }
@@ -123,6 +125,7 @@ internal sealed class Sandbox : IAsyncDisposable
             await UpdateNetworkAsync();
             await FitAsync(mayShrink: false, cancel);
             Machine.Shares.Attach(request.Id, plan);
+            await _volumes.AddAsync(request.Id, plan, cancel);
             await container.CreateAsync(bundle, plan, cancel);
             return container;
         }
@@ -183,6 +186,7 @@ internal sealed class Sandbox : IAsyncDisposable
             if (!_containers.TryGetValue(container.Id, out var known) || known != container || !_containers.Remove(container.Id))
                 return Task.CompletedTask;
         NoteChange();
+        _volumes.Remove(container.Id);
         // Nobody serves the shares any more when the machine is gone; they vanish with it.
         return _machine is { } machine && !_ending ? Task.Run(() => machine.Shares.Detach(container.Id)) : Task.CompletedTask;
     }
@@ -238,6 +242,7 @@ internal sealed class Sandbox : IAsyncDisposable
         var exit = new ProcessExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, false);
         foreach (var container in Containers)
             container.MarkAllExited(exit);
+        _volumes.Dispose();
         _died.TrySetResult(reason);
         NoteChange();
         if (_machine is { } machine)

@@ -36,6 +36,7 @@ internal sealed record HostFileSystem(string Name, RootfsMount Mount, string Des
 /// <item>no bind mount: the guest's kernel makes it (proc, tmpfs, …), unless its type is one whose source is a path or
 /// a device of the host (overlay, ext4, …): then the host mounts it and shares that;</item>
 /// <item>a bind mount onto /dev/shm: the sandbox's own tmpfs "shm", since memory is not shared across the machine boundary;</item>
+/// <item>a bind mount of kubelet's emptyDir in memory: a tmpfs of the sandbox, too;</item>
 /// <item>a bind mount from /proc, /sys or /dev: the guest's own path of that name, since a device or a kernel file of the
 /// host is none in the guest (of these, /dev/shm/… are files and are shared);</item>
 /// <item>every other bind mount: shared from the host. A socket or FIFO among them shows, but connects nobody.</item>
@@ -53,7 +54,12 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
     /// <param name="id">The container's; names its shared directory.</param>
     /// <param name="rootfs">containerd's mounts; empty: the specification's root.path.</param>
     /// <exception cref="RuntimeException">A mount asks for what the host cannot do.</exception>
-    public static SharePlan From(Spec spec, string id, string bundle, IReadOnlyList<RootfsMount> rootfs)
+    public static SharePlan From(Spec spec, string id, string bundle, IReadOnlyList<RootfsMount> rootfs) =>
+        From(spec, id, bundle, rootfs, MountTable.Read());
+
+    /// <inheritdoc cref="From(Spec,string,string,IReadOnlyList{RootfsMount})"/>
+    /// <param name="mounts">The host's.</param>
+    public static SharePlan From(Spec spec, string id, string bundle, IReadOnlyList<RootfsMount> rootfs, MountTable mounts)
     {
         var overlay = new Overlay { Rootfs = $"{Hypervisor.SharedFiles.Tag}/{id}/{RootfsName}" };
         var shares = new List<HostShare>();
@@ -74,9 +80,16 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
                     continue;
                 fileSystems.Add(FileSystem(mount, $"{index}", spec.Linux));
             }
-            else if (Path.GetFullPath("/" + mount.Destination).TrimEnd('/') == "/dev/shm")
-                told.SandboxTmpfs = "shm";
-            else if (Absolute(mount.Source ?? "", bundle) is var source && IsGuests(source))
+            else if (Absolute(mount.Source ?? "", bundle) is var source && InMemory(mount, source, mounts) is { } memory)
+            {
+                (told.SandboxTmpfs, told.TmpfsSize, told.TmpfsPath) = (memory.Name, memory.Size, memory.Path);
+                if (memory.Name != MemoryVolume.SharedMemory)
+                {
+                    told.TmpfsModel = $"{Hypervisor.SharedFiles.Tag}/{id}/{index}";
+                    shares.Add(Share(mount, source, $"{index}", flags, spec.Linux));
+                }
+            }
+            else if (IsGuests(source))
                 told.Guest = source;
             else
                 shares.Add(Share(mount, source, $"{index}", flags, spec.Linux));
@@ -84,6 +97,12 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
         }
         return new SharePlan(shares, fileSystems, overlay);
     }
+
+    private static MemoryVolume? InMemory(Mount mount, string source, MountTable mounts) => MemoryVolume.Of(source, mounts)
+        ?? (Path.GetFullPath("/" + mount.Destination).TrimEnd('/') == "/dev/shm" ? MemoryVolume.Shared(source, mounts) : null);
+
+    /// <summary>What the agent is told of a share that is a mount of config.json.</summary>
+    public MountSource Told(HostShare share) => Overlay.Mounts.Single(told => $"{told.Index}" == share.Name);
 
     private static HostShare Share(Mount mount, string source, string name, MountFlags flags, LinuxSpec? linux) => new(source, name)
     {

@@ -72,6 +72,33 @@ public class SharePlanTests
         Assert.Equal([new MountSource { Index = 0, SandboxTmpfs = "shm" }], plan.Overlay.Mounts);
     }
 
+    [Theory]
+    [InlineData("kubernetes.io~empty-dir/cache", "tmpfs", "", "memory-0-50", "")]
+    [InlineData("kubernetes.io~empty-dir/cache", "tmpfs", "/a/b", "memory-0-50", "a/b")]
+    [InlineData("kubernetes.io~empty-dir/cache", "ext4", "", null, "")]
+    [InlineData("kubernetes.io~empty-dir/cache/deeper", "tmpfs", "", null, "")]
+    [InlineData("kubernetes.io~secret/cache", "tmpfs", "", null, "")]
+    public void AnEmptyDirectoryInMemoryIsTheGuests(string volume, string type, string inside, string? name, string path)
+    {
+        var root = Directory.CreateTempSubdirectory("katalike-plan-").FullName;
+        try
+        {
+            var place = $"{root}/volumes/{volume}";
+            Directory.CreateDirectory(place + inside);
+            var mounts = MountTable.Parse($"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 22 0:50 / {place} rw - {type} tmpfs rw,size=1024k\n");
+            var plan = SharePlan.From(Spec(Mount("/x", "bind", place + inside, "rbind")), "c1", "/b", [], mounts);
+            Assert.Equal(2, plan.Shares.Count);
+            Assert.Equal(
+                name is null ? new MountSource { Shared = "katalike/c1/0" }
+                    : new MountSource { SandboxTmpfs = name, TmpfsSize = 1 << 20, TmpfsPath = path, TmpfsModel = "katalike/c1/0" },
+                Assert.Single(plan.Overlay.Mounts));
+        }
+        finally
+        {
+            Directory.Delete(root, recursive: true);
+        }
+    }
+
     [Fact]
     public void WhatTheHostMountsIsShared()
     {
