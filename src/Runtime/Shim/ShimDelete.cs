@@ -38,6 +38,7 @@ internal static class ShimDelete
             return answer;
         }
         directory.Destroy((int)(AllTime - started.Elapsed).TotalMilliseconds);
+        RemoveCgroup(bundle);
         ShimAddress.RemoveDead(address);
         return new DeleteResponse { ExitStatus = KilledStatus, ExitedAt = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow) };
     }
@@ -52,6 +53,18 @@ internal static class ShimDelete
         catch (RuntimeException)
         {
             return id;
+        }
+    }
+
+    private static void RemoveCgroup(string bundle)
+    {
+        try
+        {
+            HostCgroup.Of(Bundle.Load(bundle).Spec.Linux?.CgroupsPath, File.ReadLines("/proc/self/mountinfo")).Remove();
+        }
+        catch (RuntimeException)
+        {
+            // Without a specification nobody knows which it was.
         }
     }
 
