@@ -5,12 +5,16 @@ using KataLike.EndToEnd.Tests.Containerd;
 namespace KataLike.EndToEnd.Tests.Podman;
 
 /// <summary>A Podman of the tests' own: private storage, state and configuration, and the drop-in that deploy/ holds.</summary>
-public sealed class PodmanEngine : IAsyncLifetime
+public sealed class PodmanEngine(string storageDriver) : IAsyncLifetime
 {
     public const string Image = "localhost/busybox:latest";
 
     // Short: Podman puts Unix sockets below it.
     private readonly string _directory = Directory.CreateTempSubdirectory("klp-").FullName;
+
+    public PodmanEngine() : this("vfs")
+    {
+    }
 
     /// <summary>Why nothing can be tested here; null when it can.</summary>
     public string? Missing { get; } = FindMissing();
@@ -46,7 +50,7 @@ public sealed class PodmanEngine : IAsyncLifetime
 
     /// <summary>Buildah on the same storage.</summary>
     internal Task<CommandResult> BuildahAsync(params string[] arguments) => HostCommand.RunAsync(
-        "/usr/bin/env", [Configuration, "buildah", "--root", $"{_directory}/root", "--runroot", $"{_directory}/run", "--storage-driver", "vfs", .. arguments]);
+        "/usr/bin/env", [Configuration, "buildah", "--root", $"{_directory}/root", "--runroot", $"{_directory}/run", "--storage-driver", storageDriver, .. arguments]);
 
     internal static string Program(string runtime) => new OciRuntime(runtime, "").Program;
 
@@ -55,7 +59,7 @@ public sealed class PodmanEngine : IAsyncLifetime
     private IEnumerable<string> Prefix(string runtime) =>
     [
         Configuration, "podman", "--runtime", Program(runtime), "--cgroup-manager=cgroupfs", "--root", $"{_directory}/root",
-        "--runroot", $"{_directory}/run", "--tmpdir", $"{_directory}/tmp", "--storage-driver", "vfs", "--events-backend", "none",
+        "--runroot", $"{_directory}/run", "--tmpdir", $"{_directory}/tmp", "--storage-driver", storageDriver, "--events-backend", "none",
     ];
 
     private static string? FindMissing()

@@ -6,17 +6,16 @@ namespace KataLike.EndToEnd.Tests.RealImages;
 /// <summary>Programs as they are in Debian, each with the same result under runc.</summary>
 public sealed partial class RealImageTests(RealImages images) : IClassFixture<RealImages>
 {
-    private const string KataLike = "io.containerd.katalike.v2";
-    private const string Runc = "io.containerd.runc.v2";
-
     [SkippableTheory]
-    [InlineData(KataLike)]
-    [InlineData(Runc)]
-    public async Task Debian_has_apt_perl_and_its_locale(string runtime)
+    [InlineData("ctr", "katalike")]
+    [InlineData("ctr", "runc")]
+    [InlineData("podman", "katalike")]
+    [InlineData("podman", "runc")]
+    public async Task Debian_has_apt_perl_and_its_locale(string engine, string runtime)
     {
         Require();
         var id = NewId();
-        var run = await images.RunAsync(runtime, "debian", id, ["--rm"], "sh", "-ec", """
+        var run = await images.Engine(engine).RunAsync(runtime, "debian", id, "sh", "-ec", """
             apt-get --version | head -1
             perl -e 'print join(",", map { $_ * $_ } 1..5), "\n"'
             LC_ALL=C.UTF-8 perl -CS -Mutf8 -e 'print length("häß"), "\n"'
@@ -25,7 +24,7 @@ public sealed partial class RealImageTests(RealImages images) : IClassFixture<Re
             dpkg -l | grep -c '^ii  '
             find / -xdev -user root -perm -4000 | sort | head -1
             """);
-        Assert.True(run.ExitCode == 0, $"{run}\n{images.Log}");
+        Assert.True(run.ExitCode == 0, $"{run}\n{images.Engine(engine).Log}");
         var lines = run.Text.Split('\n');
         Assert.StartsWith("apt 2.", lines[0], StringComparison.Ordinal);
         Assert.Equal(["1,4,9,16,25", "3", "UTF-8", "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin"], lines[1..5]);
@@ -34,12 +33,14 @@ public sealed partial class RealImageTests(RealImages images) : IClassFixture<Re
     }
 
     [SkippableTheory]
-    [InlineData(KataLike)]
-    [InlineData(Runc)]
-    public async Task Redis_keeps_what_it_was_told_over_an_orderly_stop(string runtime)
+    [InlineData("ctr", "katalike")]
+    [InlineData("ctr", "runc")]
+    [InlineData("podman", "katalike")]
+    [InlineData("podman", "runc")]
+    public async Task Redis_keeps_what_it_was_told_over_an_orderly_stop(string engine, string runtime)
     {
         Require();
-        var redis = await ServeAsync(runtime, "redis", "redis-server", "--dir", "/var/lib/redis", "--save", "900", "1", "--daemonize", "no");
+        var redis = await ServeAsync(engine, runtime, "redis", "redis-server", "--dir", "/var/lib/redis", "--save", "900", "1", "--daemonize", "no");
         async Task AnswersAsync() => await redis.UntilAsync("answers", async () => (await redis.ExecAsync("redis-cli", "ping")).Text == "PONG");
 
         await AnswersAsync();
@@ -57,12 +58,14 @@ public sealed partial class RealImageTests(RealImages images) : IClassFixture<Re
     }
 
     [SkippableTheory]
-    [InlineData(KataLike)]
-    [InlineData(Runc)]
-    public async Task Nginx_serves_a_page(string runtime)
+    [InlineData("ctr", "katalike")]
+    [InlineData("ctr", "runc")]
+    [InlineData("podman", "katalike")]
+    [InlineData("podman", "runc")]
+    public async Task Nginx_serves_a_page(string engine, string runtime)
     {
         Require();
-        var nginx = await ServeAsync(runtime, "nginx", "nginx", "-g", "daemon off;");
+        var nginx = await ServeAsync(engine, runtime, "nginx", "nginx", "-g", "daemon off;");
         string[] get = ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"];
         await nginx.UntilAsync("serves", async () => (await nginx.ExecAsync(get)).ExitCode == 0);
 
@@ -78,12 +81,14 @@ public sealed partial class RealImageTests(RealImages images) : IClassFixture<Re
     }
 
     [SkippableTheory]
-    [InlineData(KataLike)]
-    [InlineData(Runc)]
-    public async Task Postgresql_commits_and_keeps_its_data_over_a_restart(string runtime)
+    [InlineData("ctr", "katalike")]
+    [InlineData("ctr", "runc")]
+    [InlineData("podman", "katalike")]
+    [InlineData("podman", "runc")]
+    public async Task Postgresql_commits_and_keeps_its_data_over_a_restart(string engine, string runtime)
     {
         Require();
-        var postgresql = await ServeAsync(runtime, "postgresql", "bash", "-ec", """
+        var postgresql = await ServeAsync(engine, runtime, "postgresql", "bash", "-ec", """
             export PATH=/usr/lib/postgresql/15/bin:$PATH PGDATA=/var/lib/postgresql/data
             test -e $PGDATA/PG_VERSION || initdb --no-sync --wal-segsize=1 --locale=C.UTF-8 >/tmp/initdb.log
             exec postgres -c unix_socket_directories=/tmp
@@ -109,21 +114,23 @@ public sealed partial class RealImageTests(RealImages images) : IClassFixture<Re
 
     /// <summary>Python's own tests of what it asks of the kernel: katalike fails none that runc passes.</summary>
     [SkippableTheory]
-    [InlineData("test_os")]
-    [InlineData("test_socket")]
-    public async Task Python_passes_its_own_tests(string module)
+    [InlineData("ctr", "test_os")]
+    [InlineData("ctr", "test_socket")]
+    [InlineData("podman", "test_os")]
+    [InlineData("podman", "test_socket")]
+    public async Task Python_passes_its_own_tests(string engine, string module)
     {
         Require();
-        var runc = await TestsAsync(Runc, module);
-        var ours = await TestsAsync(KataLike, module);
+        var runc = await TestsAsync(engine, "runc", module);
+        var ours = await TestsAsync(engine, "katalike", module);
         Assert.True(ours.Count > 200 && ours.Count == runc.Count, $"{ours.Count} tests here, {runc.Count} under runc");
         Assert.Empty(ours.Where(test => test.Value is "FAIL" or "ERROR" && runc[test.Key] is "ok").Select(test => test.Key));
         Assert.True(ours.Values.Count(result => result == "ok") > 150, string.Join('\n', ours));
     }
 
-    private async Task<Dictionary<string, string>> TestsAsync(string runtime, string module)
+    private async Task<Dictionary<string, string>> TestsAsync(string engine, string runtime, string module)
     {
-        var python = await ServeAsync(runtime, "python", "sh", "-c", $"echo 127.0.0.1 localhost >/etc/hosts; cd /tmp; python3 -m unittest -v test.{module} >results 2>&1; touch finished; exec sleep 100000");
+        var python = await ServeAsync(engine, runtime, "python", "sh", "-c", $"echo 127.0.0.1 localhost >/etc/hosts; cd /tmp; python3 -m unittest -v test.{module} >results 2>&1; touch finished; exec sleep 100000");
         await python.UntilAsync("the tests have finished", async () => (await python.ExecAsync("test", "-e", "/tmp/finished")).ExitCode == 0);
         var results = new Dictionary<string, string>();
         Read(await python.AskAsync("cat", "/tmp/results"), results);
@@ -145,12 +152,12 @@ public sealed partial class RealImageTests(RealImages images) : IClassFixture<Re
     [GeneratedRegex(@"^\w+ \((?<name>[\w.]+)\)(?:\n[^\n]*)?? \.\.\. (?:[^\n]*\n)*?[^\n]*?(?<result>ok|FAIL|ERROR|skipped|expected failure)", RegexOptions.Multiline)]
     private static partial Regex TestResult();
 
-    private async Task<Service> ServeAsync(string runtime, string image, params string[] command)
+    private async Task<Service> ServeAsync(string engine, string runtime, string image, params string[] command)
     {
         var id = NewId();
-        var started = await images.RunAsync(runtime, image, id, ["-d"], command);
-        Assert.True(started.ExitCode == 0, $"{started}\n{images.Log}");
-        return new Service(images, id);
+        var started = await images.Engine(engine).StartAsync(runtime, image, id, command);
+        Assert.True(started.ExitCode == 0, $"{started}\n{images.Engine(engine).Log}");
+        return new Service(images.Engine(engine), id);
     }
 
     private void Require() => Skip.If(images.Missing is not null, images.Missing);
