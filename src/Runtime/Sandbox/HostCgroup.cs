@@ -1,3 +1,4 @@
+using KataLike.Contract.Oci;
 using KataLike.Linux;
 
 namespace KataLike.Runtime.Sandboxes;
@@ -15,11 +16,11 @@ internal sealed class HostCgroup
 
     private HostCgroup(IReadOnlyList<(string, string)> directories) => _directories = directories;
 
-    /// <param name="cgroupsPath">Of the specification; null or empty: none is made.</param>
+    /// <param name="spec">Where it names none, none is made.</param>
     /// <param name="mounts">Lines of /proc/self/mountinfo.</param>
-    public static HostCgroup Of(string? cgroupsPath, IEnumerable<string> mounts)
+    public static HostCgroup Of(Spec spec, IEnumerable<string> mounts)
     {
-        var path = PathOf(cgroupsPath ?? "");
+        var path = PathOf(spec.Linux?.CgroupsPath ?? "");
         return new(path.Length == 0 ? [] : [.. Hierarchies(mounts).Select(root => (root, $"{root}/{path}"))]);
     }
 
@@ -40,7 +41,7 @@ internal sealed class HostCgroup
         }
     }
 
-    /// <summary>Leaves and removes it; the sandbox process's last act, when its children have ended.</summary>
+    /// <summary>Leaves and removes it, when the process's children have ended.</summary>
     public void Leave()
     {
         foreach (var (root, _) in _directories)

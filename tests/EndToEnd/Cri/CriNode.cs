@@ -162,10 +162,24 @@ public sealed class CriNode : IAsyncLifetime
         return $"/{Name}/{pod}";
     }
 
-    internal void RemovePodCgroup(string pod)
+    /// <summary>As kubelet: again until nobody is in it any more.</summary>
+    internal async Task RemovePodCgroupAsync(string pod)
     {
         foreach (var hierarchy in Hierarchies())
-            Directory.Delete($"{hierarchy}/{Name}/{pod}");
+            await Eventually($"the cgroup of {pod} in {hierarchy} is empty", () => Task.FromResult(TryRemove($"{hierarchy}/{Name}/{pod}")));
+    }
+
+    private static bool TryRemove(string cgroup)
+    {
+        try
+        {
+            Directory.Delete(cgroup);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
     }
 
     private async Task EndAsync(string signal)
