@@ -12,6 +12,8 @@ internal sealed class HostCgroup
 {
     private const string Procs = "cgroup.procs", UnifiedRoot = "/sys/fs/cgroup";
 
+    private static readonly TimeSpan EndingPatience = TimeSpan.FromSeconds(1), Pause = TimeSpan.FromMilliseconds(10);
+
     private readonly IReadOnlyList<(string Root, string Path)> _directories;
 
     private HostCgroup(IReadOnlyList<(string, string)> directories) => _directories = directories;
@@ -49,11 +51,16 @@ internal sealed class HostCgroup
         Remove();
     }
 
-    /// <summary>Removes what a dead process left. One that others are still in stays.</summary>
+    /// <summary>Removes what a dead process left. What it has started may take a moment to end; one that others are in stays.</summary>
     public void Remove()
     {
-        foreach (var (_, path) in _directories)
-            Try(() => Directory.Delete(path));
+        for (var waited = TimeSpan.Zero; waited < EndingPatience && _directories.Any(directory => Directory.Exists(directory.Path)); waited += Pause)
+        {
+            if (waited > TimeSpan.Zero)
+                Thread.Sleep(Pause);
+            foreach (var (_, path) in _directories)
+                Try(() => Directory.Delete(path));
+        }
     }
 
     /// <summary>

@@ -108,8 +108,10 @@ public sealed class CriNode : IAsyncLifetime
     /// <summary>Ends the daemon without a chance to tidy up.</summary>
     public Task KillAsync() => EndAsync("-KILL");
 
-    internal Task<CommandResult> CtrAsync(params string[] arguments) =>
-        _namespaces!.RunAsync(["ctr", "--address", Socket, "--namespace", "k8s.io", .. arguments]);
+    /// <summary>The words before a command of ctr.</summary>
+    internal string[] Ctr => ["ctr", "--address", Socket, "--namespace", "k8s.io"];
+
+    internal Task<CommandResult> CtrAsync(params string[] arguments) => _namespaces!.RunAsync([.. Ctr, .. arguments]);
 
     /// <summary>Pids of what the daemon has started, but for itself and runc's containers.</summary>
     public IReadOnlyList<int> Processes() =>
