@@ -42,6 +42,9 @@ public static unsafe class NamespaceThread
         failure?.Throw();
     }
 
+    /// <summary>Gives the calling thread new namespaces of these kinds.</summary>
+    public static void Separate(Namespaces kinds) => Libc.Check(Libc.unshare((int)kinds), "unshare", kinds.ToString());
+
     /// <summary>The capabilities over files stay.</summary>
     private static void OwnFiles(uint user, uint group)
     {

@@ -17,7 +17,7 @@ internal static unsafe partial class Libc
 /// <summary>Signals by name and number, and signals as something to read.</summary>
 public static unsafe class Signals
 {
-    public const int SIGHUP = 1, SIGKILL = 9, SIGPIPE = 13, SIGTERM = 15, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19;
+    public const int SIGHUP = 1, SIGINT = 2, SIGKILL = 9, SIGPIPE = 13, SIGTERM = 15, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19;
     public const int SIGURG = 23, SIGWINCH = 28;
 
     /// <summary>The highest number that the kernel takes.</summary>

@@ -24,6 +24,9 @@ internal sealed class Container : IDisposable
     /// <summary>For the sandbox's later containers. They live as long as this container's object: or duplicate them.</summary>
     public SandboxNamespaces Namespaces { get; }
 
+    /// <summary>Whether others may be in its pid namespace: then the kernel does not end it with its first process.</summary>
+    public bool SharesProcesses => !_plan.Namespaces.New.HasFlag(KataLike.Linux.Namespaces.Pid);
+
     /// <summary>Runs the startContainer hooks and lets the first process go; returns when execve has succeeded.</summary>
     /// <param name="adopt">Tells how a child of the agent ends.</param>
     /// <exception cref="ContainerException">A hook failed, or the program cannot be executed; the first process ends.</exception>

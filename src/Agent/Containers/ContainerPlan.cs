@@ -43,7 +43,7 @@ internal sealed record ContainerPlan
         RefuseUnsupported(linux);
         if (linux.Seccomp is not null && request.Seccomp is null)
             throw new ContainerException("linux.seccomp: the host has not compiled it");
-        var namespaces = NamespacePlan.From(linux, request.Sandbox, request.Network is not null);
+        var namespaces = NamespacePlan.From(linux, request.Sandbox, request.Network is not null, request.Completes);
         var owners = namespaces.Owners;
         var root = RootPlan.From(spec, linux, request.Rootfs, request.MountSources);
         return new ContainerPlan

@@ -25,6 +25,12 @@ internal sealed record ContainerRequest
     /// <summary>The network namespace that it is to share; null: as its specification says.</summary>
     public FileDescriptor? Network { get; init; }
 
+    /// <summary>This is the first container, whose namespaces have been made before it.</summary>
+    public bool Completes { get; init; }
+
+    /// <summary>The pid namespace that is meant by a path; null: that of the sandbox's first container.</summary>
+    public FileDescriptor? Processes { get; init; }
+
     /// <summary>Path of the bundle on the host, for hooks.</summary>
     public string Bundle { get; init; } = "";
 

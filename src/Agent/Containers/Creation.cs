@@ -77,7 +77,12 @@ internal sealed class Creation(ContainerPlan plan, ContainerRequest request, Cgr
         var twice = _owners is not null && plan.Namespaces.Joined.Count > 0;
         foreach (var kind in plan.Namespaces.Joined)
         {
-            var space = kind == Namespaces.Network && request.Network is { } network ? network : request.Sandbox![kind];
+            var space = kind switch
+            {
+                Namespaces.Network when request.Network is { } network => network,
+                Namespaces.Pid when request.Processes is { } processes => processes,
+                _ => request.Sandbox![kind],
+            };
             if (kind == Namespaces.Pid && !twice)
                 launch.JoinPidNamespace(space);
             else
@@ -154,9 +159,7 @@ internal sealed class Creation(ContainerPlan plan, ContainerRequest request, Cgr
             {
                 if (plan.Namespaces.New.HasFlag(Namespaces.Network))
                     Loopback.BringUp();
-                SetNames();
-                foreach (var (file, value) in plan.Sysctls)
-                    SetSysctl(file, value);
+                SetNames(plan);
                 new RootBuilder(plan.Root, mounts, cgroup.Path).Build(root => RunHooks(entrance, launched.Pid, root));
             });
         }
@@ -188,12 +191,27 @@ internal sealed class Creation(ContainerPlan plan, ContainerRequest request, Cgr
         }
     }
 
-    private void SetNames()
+    /// <summary>The namespaces of a plan that need no process.</summary>
+    public static SandboxNamespaces Hold(ContainerPlan plan, FileDescriptor? network)
+    {
+        var kinds = plan.Namespaces.New & NamespacePlan.Holdable;
+        return SandboxNamespaces.Make(kinds, network, () =>
+        {
+            if (kinds.HasFlag(Namespaces.Network))
+                Loopback.BringUp();
+            SetNames(plan);
+        });
+    }
+
+    /// <summary>The names and kernel parameters of the calling thread's namespaces.</summary>
+    private static void SetNames(ContainerPlan plan)
     {
         if (plan.HostName is { } host)
             NamespaceThread.SetHostName(host);
         if (plan.DomainName is { } domain)
             NamespaceThread.SetDomainName(domain);
+        foreach (var (file, value) in plan.Sysctls)
+            SetSysctl(file, value);
     }
 
     private static void SetSysctl(string file, string value)

@@ -12,21 +12,25 @@ internal sealed record NamespacePlan(Namespaces New, IReadOnlyList<Namespaces> J
 {
     public bool HasOwnUsers => New.HasFlag(Namespaces.User);
 
+    /// <summary>Those that can be without a process.</summary>
+    public const Namespaces Holdable = Namespaces.Network | Namespaces.Ipc | Namespaces.Uts;
+
     /// <param name="sandbox">Null: this is the sandbox's first container.</param>
     /// <param name="network">It shares the sandbox's network, be it the first container or not.</param>
+    /// <param name="completes">This is the first container, and the sandbox's namespaces are what has been made of it so far.</param>
     /// <exception cref="ContainerException">A path names a namespace that is none of the sandbox's.</exception>
-    public static NamespacePlan From(LinuxSpec linux, SandboxNamespaces? sandbox, bool network = false)
+    public static NamespacePlan From(LinuxSpec linux, SandboxNamespaces? sandbox, bool network = false, bool completes = false)
     {
         // Without a mount namespace of its own a container would mount over the agent: it gets one, and sees no difference.
         var created = Namespaces.Mount;
         var joined = new List<Namespaces>();
         foreach (var entry in linux.Namespaces ?? [])
         {
-            if (network && entry.Type == "network")
-                joined.Add(Namespaces.Network);
+            if (network && entry.Type == "network" || completes && sandbox!.Has(Kind(entry)))
+                joined.Add(Kind(entry));
             else if (string.IsNullOrEmpty(entry.Path))
                 created |= Kind(entry);
-            else if (Joins(entry, sandbox))
+            else if (Joins(entry, completes ? null : sandbox))
                 joined.Add(Kind(entry));
         }
         // The user namespace last: after it there is no right to enter what belongs to the guest.

@@ -25,6 +25,9 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     private readonly PodNetwork _network = new();
     private SandboxNamespaces? _namespaces;
 
+    // The first container's id while it has namespaces and no process.
+    private string? _held;
+
     public Task<SetUpSandboxResponse> SetUpSandbox(SetUpSandboxRequest request, TtrpcContext context) =>
         Task.FromResult(Sandbox.SetUp(request));
 
@@ -37,6 +40,12 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         }
         try
         {
+            if (request.OnlyNamespaces)
+            {
+                Hold(request);
+                _containers.TryRemove(request.Id, out _);
+                return Task.FromResult(new CreateContainerResponse());
+            }
             var container = Create(request);
             _containers[request.Id] = container;
             return Task.FromResult(new CreateContainerResponse { Pid = (uint)container.Pid });
@@ -184,6 +193,24 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     private FileDescriptor? NetworkFor(Spec spec) =>
         spec.Linux?.FindNamespace("network") is { Path.Length: > 0 } ? _network.Ensure() : _namespaces is null ? _network.Namespace : null;
 
+    private void Hold(CreateContainerRequest request)
+    {
+        if (_namespaces is not null)
+        {
+            throw new TtrpcException(StatusCode.FailedPrecondition, "the sandbox has a container already");
+        }
+        var spec = Spec.Parse(request.Config.Span);
+        var network = NetworkFor(spec);
+        var plan = ContainerPlan.From(new ContainerRequest
+        {
+            Id = request.Id, Spec = spec, Rootfs = "/", MountSources = Overlays.Sources(request.Overlay ?? new Overlay()), Network = network,
+            Stdio = new Stdio(), Seccomp = request.Seccomp, Bundle = request.Bundle, Adopt = _ => throw new InvalidOperationException(),
+        });
+        _namespaces = Creation.Hold(plan, network);
+        _network.Adopt(_namespaces[Namespaces.Network]);
+        _held = request.Id;
+    }
+
     private HostedContainer Create(CreateContainerRequest request)
     {
         var spec = Spec.Parse(request.Config.Span);
@@ -202,11 +229,18 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
                 Stdio = streams.Stdio,
                 Sandbox = _namespaces,
                 Network = NetworkFor(spec),
+                Completes = _held == request.Id,
+                Processes = request.ProcessesOf.Length > 0 ? Find(request.ProcessesOf).Container.Namespaces[Namespaces.Pid] : null,
                 Seccomp = request.Seccomp,
                 Bundle = request.Bundle,
                 Adopt = launch.Adopt,
             });
-            _namespaces ??= container.Namespaces.Duplicate();
+            if (_namespaces is null || _held == request.Id)
+            {
+                // The object that this one takes the place of may be in use, and is let live: there is one at most.
+                _namespaces = container.Namespaces.Duplicate();
+                _held = null;
+            }
             _network.Adopt(_namespaces[Namespaces.Network]);
             container.Cgroup.WatchMemoryEvents(() => _outOfMemory.Writer.TryWrite(request.Id));
             return new HostedContainer(container, streams, launch.Adopt(container.Process.Pid));

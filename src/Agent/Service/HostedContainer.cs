@@ -27,7 +27,7 @@ internal sealed class HostedContainer : IDisposable
     public HostedContainer(Container container, ProcessStreams streams, Task<ProcessExit> exited)
     {
         _container = container;
-        _first = new HostedProcess(container.Process, streams, exited, MemoryRanOut);
+        _first = new HostedProcess(container.Process, streams, exited, MemoryRanOut, container.SharesProcesses ? () => container.KillAll(SigKill) : null);
     }
 
     public int Pid => _first.Pid;

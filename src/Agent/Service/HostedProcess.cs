@@ -17,12 +17,13 @@ internal sealed class HostedProcess : IDisposable
     private volatile bool _killed;
 
     /// <param name="memoryRanOut">Whether the container's memory limit has killed a process.</param>
+    /// <param name="ended">Called when it has ended; null: nothing follows from that.</param>
     public HostedProcess(
-        ContainerProcess process, ProcessStreams streams, Task<ProcessExit> exited, Func<bool> memoryRanOut)
+        ContainerProcess process, ProcessStreams streams, Task<ProcessExit> exited, Func<bool> memoryRanOut, Action? ended = null)
     {
         (_process, _streams, _exited) = (process, streams, exited);
         streams.Attach(process.Terminal);
-        End = FinishAsync(memoryRanOut);
+        End = FinishAsync(memoryRanOut, ended);
     }
 
     public int Pid => _process.Pid;
@@ -49,9 +50,10 @@ internal sealed class HostedProcess : IDisposable
         _process.Dispose();
     }
 
-    private async Task<ProcessEnd> FinishAsync(Func<bool> memoryRanOut)
+    private async Task<ProcessEnd> FinishAsync(Func<bool> memoryRanOut, Action? ended)
     {
         var exit = await _exited;
+        ended?.Invoke();
         var outOfMemory = exit.Code == 128 + SigKill && !_killed && memoryRanOut();
         return new ProcessEnd(exit, outOfMemory, await _streams.DrainAsync());
     }

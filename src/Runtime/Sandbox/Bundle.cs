@@ -17,6 +17,9 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
     /// <summary>It belongs into a sandbox that must be there already.</summary>
     public bool NeedsSandbox => SandboxGroup.IsMember(Spec.Annotations);
 
+    /// <summary>It is the one that holds a pod's namespaces.</summary>
+    public bool IsSandboxContainer => SandboxGroup.IsHolder(Spec.Annotations);
+
     /// <summary>The bundle that a person or caller names: says what is missing in it, in runc's words.</summary>
     /// <exception cref="RuntimeException">Anything that is missing or wrong, by path.</exception>
     public static Bundle Open(string directory)
@@ -94,9 +97,13 @@ internal static class SandboxGroup
         "io.containerd.runc.v2.group",
         "io.kubernetes.cri.sandbox-id",
         "io.kubernetes.cri-o.SandboxID",
+        "io.kubernetes.sandbox.id",
     ];
 
-    private static readonly string[] Types = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+    private static readonly string[] Types =
+    [
+        "io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType", "io.kubernetes.docker.type",
+    ];
 
     public static string? Of(IReadOnlyDictionary<string, string>? annotations) =>
         Values(annotations, Names).FirstOrDefault(value => value.Length > 0);
@@ -104,6 +111,9 @@ internal static class SandboxGroup
     /// <summary>It is not the first container of its group.</summary>
     public static bool IsMember(IReadOnlyDictionary<string, string>? annotations) =>
         Values(annotations, Types).FirstOrDefault() == "container";
+
+    public static bool IsHolder(IReadOnlyDictionary<string, string>? annotations) =>
+        Values(annotations, Types).FirstOrDefault() is "sandbox" or "podsandbox";
 
     private static IEnumerable<string> Values(IReadOnlyDictionary<string, string>? annotations, string[] names) =>
         from name in names

@@ -19,6 +19,8 @@ internal sealed class Container
     private ContainerStatus _status;
     private ulong _outOfMemoryKills;
     private volatile Resources? _resources;
+    private DormantInit? _dormant;
+    private PidHolder? _pid;
 
     internal Container(Sandbox sandbox, ContainerRequest request)
     {
@@ -38,6 +40,15 @@ internal sealed class Container
 
     /// <summary>Its limits as they are now; null until config.json has been read, or where it has none.</summary>
     public Resources? Resources => _resources ?? Spec?.Linux?.Resources;
+
+    /// <summary>
+    /// What callers on the host take for the pid of its first process: its stub's; a thread's, where it is one of a pod's;
+    /// else the hypervisor's.
+    /// </summary>
+    public int HostPid => Init.Streams.Pid > 0 ? Init.Streams.Pid : _pid?.Pid ?? _sandbox.HypervisorPid;
+
+    /// <summary>Whether the agent knows it.</summary>
+    private bool IsInGuest => _dormant is null or { IsAwake: true };
 
     /// <summary>How often the container's memory limit has killed.</summary>
     public ulong OutOfMemoryKills => Volatile.Read(ref _outOfMemoryKills);
@@ -68,7 +79,8 @@ internal sealed class Container
     {
         await ChangeAsync(ContainerAction.Start, async () =>
         {
-            await _sandbox.CallAsync((agent, stop) => agent.StartContainerAsync(new StartContainerRequest { Id = Id }, stop), cancel);
+            if (IsInGuest)
+                await StartInGuestAsync(cancel);
             Init.MarkRunning();
         }, cancel);
         try
@@ -104,11 +116,11 @@ internal sealed class Container
 
     public Task PauseAsync(CancellationToken cancel = default) => ChangeAsync(
         ContainerAction.Pause,
-        () => _sandbox.CallAsync((agent, stop) => agent.PauseAsync(new PauseRequest { Id = Id }, stop), cancel), cancel);
+        () => IsInGuest ? _sandbox.CallAsync((agent, stop) => agent.PauseAsync(new PauseRequest { Id = Id }, stop), cancel) : Task.CompletedTask, cancel);
 
     public Task ResumeAsync(CancellationToken cancel = default) => ChangeAsync(
         ContainerAction.Resume,
-        () => _sandbox.CallAsync((agent, stop) => agent.ResumeAsync(new ResumeRequest { Id = Id }, stop), cancel), cancel);
+        () => IsInGuest ? _sandbox.CallAsync((agent, stop) => agent.ResumeAsync(new ResumeRequest { Id = Id }, stop), cancel) : Task.CompletedTask, cancel);
 
     /// <exception cref="OciException">Not linux.resources as JSON.</exception>
     public async Task UpdateAsync(byte[] resourcesJson, CancellationToken cancel = default)
@@ -122,7 +134,8 @@ internal sealed class Container
             // What a higher limit allows is there before it, what a lower one frees goes after.
             _resources = ResourceUpdate.Apply(update, before);
             await _sandbox.FitAsync(mayShrink: false, cancel);
-            await _sandbox.CallAsync((agent, stop) => agent.UpdateAsync(request, stop), cancel);
+            if (IsInGuest)
+                await _sandbox.CallAsync((agent, stop) => agent.UpdateAsync(request, stop), cancel);
         }
         catch
         {
@@ -132,10 +145,10 @@ internal sealed class Container
         await _sandbox.FitAsync(mayShrink: true, cancel);
     }
 
-    public Task<StatsResponse> StatsAsync(CancellationToken cancel = default) =>
+    public Task<StatsResponse> StatsAsync(CancellationToken cancel = default) => !IsInGuest ? Task.FromResult(new StatsResponse()) :
         _sandbox.CallAsync((agent, stop) => agent.StatsAsync(new StatsRequest { Id = Id }, stop), cancel);
 
-    public Task<ProcessesResponse> ProcessesAsync(CancellationToken cancel = default) =>
+    public Task<ProcessesResponse> ProcessesAsync(CancellationToken cancel = default) => !IsInGuest ? Task.FromResult(new ProcessesResponse()) :
         _sandbox.CallAsync((agent, stop) => agent.ProcessesAsync(new ProcessesRequest { Id = Id }, stop), cancel);
 
     /// <summary>Frees a stopped container; one that was never started is killed first.</summary>
@@ -146,9 +159,11 @@ internal sealed class Container
             await KillAsync(cancel);
             await Init.Exited.WaitAsync(Sandbox.AnswerPatience, cancel);
         }
-        if (!_sandbox.Died.IsCompleted)
+        if (!_sandbox.Died.IsCompleted && IsInGuest)
             await _sandbox.CallAsync((agent, stop) => agent.DeleteAsync(new DeleteRequest { Id = Id }, stop), cancel);
         await _sandbox.ForgetAsync(this);
+        _pid?.Dispose();
+        _pid = null;
         await _sandbox.RunPoststopAsync(this);
         if (!_sandbox.Died.IsCompleted)
             await _sandbox.FitAsync(mayShrink: true, cancel);
@@ -159,7 +174,7 @@ internal sealed class Container
     {
         OciVersion = Cli.Version.Specification,
         Id = Id,
-        Pid = status == "stopped" ? 0 : Init.Streams.Pid > 0 ? Init.Streams.Pid : _sandbox.HypervisorPid,
+        Pid = status == "stopped" ? 0 : HostPid,
         Status = status,
         Bundle = Bundle,
         Annotations = Spec?.Annotations is { Count: > 0 } annotations ? annotations : null,
@@ -172,18 +187,54 @@ internal sealed class Container
         await HostHooks.RunAsync("createRuntime", Spec?.Hooks?.CreateRuntime, StateFor("creating"));
     }
 
-    /// <summary>Makes it in the guest, parked before execve.</summary>
-    internal async Task CreateAsync(Bundle bundle, SharePlan plan, CancellationToken cancel)
+    /// <summary>Makes it in the guest, parked before execve; of a pod's sandbox container only what others share.</summary>
+    /// <param name="processesOf">The container whose pid namespace it enters; empty: as its specification says.</param>
+    internal async Task CreateAsync(Bundle bundle, SharePlan plan, string processesOf, CancellationToken cancel)
     {
-        var request = new CreateContainerRequest
+        if (DormantInit.IsEnoughFor(bundle, Init.Streams))
         {
-            Id = Id,
-            Config = ByteString.CopyFrom(bundle.Config),
-            Overlay = plan.Overlay,
-            Seccomp = Seccomp(bundle),
-            Bundle = bundle.Directory,
-            Streams = Init.OpenStreams(),
-        };
+            var hold = Request(bundle, plan);
+            hold.OnlyNamespaces = true;
+            await _sandbox.CallAsync((agent, stop) => agent.CreateContainerAsync(hold, stop), cancel);
+            _dormant = new DormantInit(bundle, plan);
+            return;
+        }
+        await CreateInGuestAsync(bundle, plan, processesOf, cancel);
+        if (bundle.NeedsSandbox && Init.Streams.Pid == 0)
+            _pid = new PidHolder();
+    }
+
+    /// <summary>Sees to it that the guest has its first process.</summary>
+    internal Task WakeAsync(CancellationToken cancel) => _dormant is null ? Task.CompletedTask : _dormant.WakeAsync(
+        async (bundle, plan) =>
+        {
+            await CreateInGuestAsync(bundle, plan, "", cancel);
+            if (Status != ContainerStatus.Created)
+                await StartInGuestAsync(cancel);
+        }, cancel);
+
+    /// <summary>Where the guest has no first process, does what that would do; false: it has one.</summary>
+    internal Task<bool> TrySignalDormantAsync(uint signal, CancellationToken cancel) =>
+        _dormant?.SignalAsync(Init, signal, cancel) ?? Task.FromResult(false);
+
+    private Task StartInGuestAsync(CancellationToken cancel) =>
+        _sandbox.CallAsync((agent, stop) => agent.StartContainerAsync(new StartContainerRequest { Id = Id }, stop), cancel);
+
+    private CreateContainerRequest Request(Bundle bundle, SharePlan plan) => new()
+    {
+        Id = Id,
+        Config = ByteString.CopyFrom(bundle.Config),
+        Overlay = plan.Overlay,
+        Seccomp = Seccomp(bundle),
+        Bundle = bundle.Directory,
+    };
+
+    private async Task CreateInGuestAsync(Bundle bundle, SharePlan plan, string processesOf, CancellationToken cancel)
+    {
+        await _sandbox.ShareAsync(Id, plan, cancel);
+        var request = Request(bundle, plan);
+        request.ProcessesOf = processesOf;
+        request.Streams = Init.OpenStreams();
         // Each mount is a few messages of the shared file system: milliseconds, where the guest is emulated.
         var more = TimeSpan.FromMilliseconds(20) * (bundle.Spec.Mounts?.Count ?? 0);
         var answer = await _sandbox.CallAsync((agent, stop) => agent.CreateContainerAsync(request, stop), cancel, more);

@@ -1,3 +1,4 @@
+using KataLike.Contract.Oci;
 using KataLike.Linux;
 
 namespace KataLike.Runtime.Sandboxes;
@@ -11,15 +12,17 @@ internal sealed class HostCgroup
 {
     private const string Procs = "cgroup.procs", UnifiedRoot = "/sys/fs/cgroup";
 
+    private static readonly TimeSpan EndingPatience = TimeSpan.FromSeconds(1), Pause = TimeSpan.FromMilliseconds(10);
+
     private readonly IReadOnlyList<(string Root, string Path)> _directories;
 
     private HostCgroup(IReadOnlyList<(string, string)> directories) => _directories = directories;
 
-    /// <param name="cgroupsPath">Of the specification; null or empty: none is made.</param>
+    /// <param name="spec">Where it names none, none is made.</param>
     /// <param name="mounts">Lines of /proc/self/mountinfo.</param>
-    public static HostCgroup Of(string? cgroupsPath, IEnumerable<string> mounts)
+    public static HostCgroup Of(Spec spec, IEnumerable<string> mounts)
     {
-        var path = PathOf(cgroupsPath ?? "");
+        var path = PathOf(spec.Linux?.CgroupsPath ?? "");
         return new(path.Length == 0 ? [] : [.. Hierarchies(mounts).Select(root => (root, $"{root}/{path}"))]);
     }
 
@@ -40,7 +43,7 @@ internal sealed class HostCgroup
         }
     }
 
-    /// <summary>Leaves and removes it; the sandbox process's last act, when its children have ended.</summary>
+    /// <summary>Leaves and removes it, when the process's children have ended.</summary>
     public void Leave()
     {
         foreach (var (root, _) in _directories)
@@ -48,11 +51,16 @@ internal sealed class HostCgroup
         Remove();
     }
 
-    /// <summary>Removes what a dead process left. One that others are still in stays.</summary>
+    /// <summary>Removes what a dead process left. What it has started may take a moment to end; one that others are in stays.</summary>
     public void Remove()
     {
-        foreach (var (_, path) in _directories)
-            Try(() => Directory.Delete(path));
+        for (var waited = TimeSpan.Zero; waited < EndingPatience && _directories.Any(directory => Directory.Exists(directory.Path)); waited += Pause)
+        {
+            if (waited > TimeSpan.Zero)
+                Thread.Sleep(Pause);
+            foreach (var (_, path) in _directories)
+                Try(() => Directory.Delete(path));
+        }
     }
 
     /// <summary>

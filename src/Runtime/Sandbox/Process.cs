@@ -66,6 +66,7 @@ internal sealed class Process
         }
         try
         {
+            await _container.WakeAsync(cancel);
             var streams = OpenStreams();
             var request = new ExecRequest
             {
@@ -92,6 +93,8 @@ internal sealed class Process
             throw new TtrpcException(StatusCode.NotFound, "process already finished");
         if (_processJson is not null && State == ProcessState.Created)
             throw new TtrpcException(StatusCode.FailedPrecondition, "process has not been started");
+        if (_processJson is null && await _container.TrySignalDormantAsync(signal, cancel))
+            return;
         var request = new SignalRequest { Id = _container.Id, ExecId = ExecId, Signal = signal, All = all };
         await _sandbox.CallAsync((agent, stop) => agent.SignalAsync(request, stop), cancel);
         if (signal == SigKill)

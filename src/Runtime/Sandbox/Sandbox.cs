@@ -10,7 +10,11 @@ namespace KataLike.Runtime.Sandboxes;
 /// <param name="Bundle">Its config.json says how large the machine must be.</param>
 /// <param name="RunsPoststop">A deleted container's poststop hooks are run here; else by whoever deletes it.</param>
 internal sealed record SandboxOptions(
-    string Id, StateRoot Root, Configuration Configuration, string Bundle, Action<string>? Log = null, bool RunsPoststop = false);
+    string Id, StateRoot Root, Configuration Configuration, string Bundle, Action<string>? Log = null, bool RunsPoststop = false)
+{
+    /// <summary>Joined before anything is started, and removed at the end; null: the process stays where it was born.</summary>
+    public HostCgroup? Cgroup { get; init; }
+}
 
 /// <summary>One virtual machine and its containers. Owns everything that runs for it, and takes it all along when it ends.</summary>
 internal sealed class Sandbox : IAsyncDisposable
@@ -89,6 +93,7 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         var directory = options.Root.Sandbox(options.Id);
         directory.Acquire(EndingPatience);
+        options.Cgroup?.Enter(options.Log ?? (_ => { }));
         return new Sandbox(options, directory);
     }
 
@@ -124,9 +129,7 @@ internal sealed class Sandbox : IAsyncDisposable
             await container.RunCreationHooksAsync();
             await UpdateNetworkAsync();
             await FitAsync(mayShrink: false, cancel);
-            Machine.Shares.Attach(request.Id, plan);
-            await _volumes.AddAsync(request.Id, plan, cancel);
-            await container.CreateAsync(bundle, plan, cancel);
+            await container.CreateAsync(bundle, plan, await ProcessesOfAsync(bundle.Spec, cancel), cancel);
             return container;
         }
         catch
@@ -196,6 +199,26 @@ internal sealed class Sandbox : IAsyncDisposable
         : Task.CompletedTask;
 
     private Action<string> Log => _options.Log ?? (_ => { });
+
+    /// <summary>Shows the guest what a container needs of the host.</summary>
+    internal async Task ShareAsync(string containerId, SharePlan plan, CancellationToken cancel)
+    {
+        Machine.Shares.Attach(containerId, plan);
+        await _volumes.AddAsync(containerId, plan, cancel);
+    }
+
+    /// <summary>The container whose processes another one is to see, where its specification names a pid namespace of the host.</summary>
+    private async Task<string> ProcessesOfAsync(Spec spec, CancellationToken cancel)
+    {
+        if (spec.Linux?.FindNamespace("pid")?.Path is not { Length: > 0 } path)
+            return "";
+        var containers = Containers;
+        if (containers.FirstOrDefault(other => other.HostPid != HypervisorPid && path == $"/proc/{other.HostPid}/ns/pid") is { } named)
+            return named.Id;
+        foreach (var container in containers)
+            await container.WakeAsync(cancel);
+        return "";
+    }
 
     private async Task BootAsync()
     {
@@ -292,6 +315,7 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             // Whatever failed above: with this process everything else ends, the directory would stay.
             Directory.Remove();
+            _options.Cgroup?.Leave();
         }
     }
 

@@ -38,23 +38,11 @@ internal static class SandboxCommand
         var configuration = Configuration.Load(arguments.Configuration);
         configuration = configuration with { Debug = configuration.Debug || arguments.Debug };
         var root = new StateRoot(arguments.Root);
-        var cgroup = HostCgroup.Of(
-            arguments.Door == Door.Shim ? Bundle.Load(arguments.Bundle).Spec.Linux?.CgroupsPath : null, File.ReadLines("/proc/self/mountinfo"));
-        cgroup.Enter(log.Warning);
-        try
+        var shim = arguments.Door == Door.Shim;
+        await using var sandbox = Sandbox.Begin(new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning, RunsPoststop: shim)
         {
-            await ServeAsync(arguments, configuration, root, log, ready);
-        }
-        finally
-        {
-            cgroup.Leave();
-        }
-    }
-
-    private static async Task ServeAsync(SandboxArguments arguments, Configuration configuration, StateRoot root, Log log, Action ready)
-    {
-        await using var sandbox = Sandbox.Begin(
-            new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning, RunsPoststop: arguments.Door == Door.Shim));
+            Cgroup = shim ? HostCgroup.Of(Bundle.Load(arguments.Bundle).Spec, File.ReadLines("/proc/self/mountinfo")) : null,
+        });
         var listener = arguments.ListenDescriptor is { } number
             ? new FileDescriptor(number)
             : sandbox.Directory.Listen(SandboxDirectory.TaskSocket);

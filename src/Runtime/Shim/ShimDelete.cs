@@ -60,7 +60,7 @@ internal static class ShimDelete
     {
         try
         {
-            HostCgroup.Of(Bundle.Load(bundle).Spec.Linux?.CgroupsPath, File.ReadLines("/proc/self/mountinfo")).Remove();
+            HostCgroup.Of(Bundle.Load(bundle).Spec, File.ReadLines("/proc/self/mountinfo")).Remove();
         }
         catch (RuntimeException)
         {

@@ -16,8 +16,8 @@ namespace KataLike.Runtime.Shim;
 /// shim. Errors of the sandbox are statuses already and pass unchanged.
 /// </summary>
 /// <remarks>
-/// The pid of every process is QEMU's: callers take it for a pid of the host (they read /proc and hand it to ps), where a
-/// pid of the guest would name someone else's process.
+/// No process has a pid of the guest, which on the host would name someone else's: callers read /proc and hand pids to ps. It is
+/// QEMU's; of a pod's containers that of a thread, so that each has its own (<see cref="PidHolder"/>).
 /// </remarks>
 internal sealed class TaskService : ITaskService
 {
@@ -55,6 +55,8 @@ internal sealed class TaskService : ITaskService
 
     private uint Pid => (uint)_sandbox.HypervisorPid;
 
+    private uint PidOf(string id) => (uint)_sandbox.Get(id).HostPid;
+
     public async Task<CreateTaskResponse> Create(CreateTaskRequest request, TtrpcContext context)
     {
         if (request.Checkpoint.Length > 0)
@@ -71,9 +73,10 @@ internal sealed class TaskService : ITaskService
                 return container.Init;
             });
             _processes[(request.Id, "")] = init;
-            _events.Created(request, Pid);
-            init.Report(_events, Pid, () => Execs(request.Id));
-            return new CreateTaskResponse { Pid = Pid };
+            var pid = PidOf(request.Id);
+            _events.Created(request, pid);
+            init.Report(_events, pid, () => Execs(request.Id));
+            return new CreateTaskResponse { Pid = pid };
         }
         finally
         {
@@ -84,11 +87,11 @@ internal sealed class TaskService : ITaskService
 
     public async Task<StartResponse> Start(StartRequest request, TtrpcContext context)
     {
-        var process = Find(request.Id, request.ExecId);
-        await process.StartAsync(_events, Pid, context.CancellationToken);
+        var (process, pid) = (Find(request.Id, request.ExecId), PidOf(request.Id));
+        await process.StartAsync(_events, pid, context.CancellationToken);
         if (request.ExecId.Length > 0)
-            process.Report(_events, Pid, () => []);
-        return new StartResponse { Pid = Pid };
+            process.Report(_events, pid, () => []);
+        return new StartResponse { Pid = pid };
     }
 
     public async Task<Empty> Exec(ExecProcessRequest request, TtrpcContext context)
@@ -115,7 +118,7 @@ internal sealed class TaskService : ITaskService
 
     public async Task<DeleteResponse> Delete(DeleteRequest request, TtrpcContext context)
     {
-        var process = Find(request.Id, request.ExecId);
+        var (process, pid) = (Find(request.Id, request.ExecId), PidOf(request.Id));
         if (process.Process.State == ProcessState.Running)
             throw new TtrpcException(StatusCode.FailedPrecondition, "cannot delete a running process");
         if (request.ExecId.Length > 0)
@@ -127,7 +130,7 @@ internal sealed class TaskService : ITaskService
         _ = _processes.TryRemove((request.Id, request.ExecId), out _);
 
         var exit = Exit(process.Process);
-        var response = new DeleteResponse { Pid = Pid, ExitStatus = exit?.Status ?? 0, ExitedAt = At(exit) };
+        var response = new DeleteResponse { Pid = pid, ExitStatus = exit?.Status ?? 0, ExitedAt = At(exit) };
         if (request.ExecId.Length == 0)
         {
             foreach (var exec in Execs(request.Id))
@@ -147,7 +150,7 @@ internal sealed class TaskService : ITaskService
             Id = request.ExecId.Length == 0 ? request.Id : request.ExecId,
             ExecId = request.ExecId,
             Bundle = container.Bundle,
-            Pid = Pid,
+            Pid = PidOf(request.Id),
             Status = StatusOf(container, process.Process),
             Stdin = process.Names.Stdin,
             Stdout = process.Names.Stdout,
@@ -229,7 +232,7 @@ internal sealed class TaskService : ITaskService
         new() { Stats = CgroupMetrics.Pack(await _sandbox.Get(request.Id).StatsAsync()) };
 
     public Task<ConnectResponse> Connect(ConnectRequest request, TtrpcContext context) => Task.FromResult(
-        new ConnectResponse { ShimPid = (uint)Environment.ProcessId, TaskPid = Pid });
+        new ConnectResponse { ShimPid = (uint)Environment.ProcessId, TaskPid = (uint?)_sandbox.Containers.FirstOrDefault(container => container.Id == request.Id)?.HostPid ?? Pid });
 
     /// <summary>Stops the machine, unless a container is still there, and answers when it is gone or 2.5 seconds have passed.</summary>
     public async Task<Empty> Shutdown(ShutdownRequest request, TtrpcContext context)

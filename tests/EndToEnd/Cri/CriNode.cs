@@ -108,8 +108,10 @@ public sealed class CriNode : IAsyncLifetime
     /// <summary>Ends the daemon without a chance to tidy up.</summary>
     public Task KillAsync() => EndAsync("-KILL");
 
-    internal Task<CommandResult> CtrAsync(params string[] arguments) =>
-        _namespaces!.RunAsync(["ctr", "--address", Socket, "--namespace", "k8s.io", .. arguments]);
+    /// <summary>The words before a command of ctr.</summary>
+    internal string[] Ctr => ["ctr", "--address", Socket, "--namespace", "k8s.io"];
+
+    internal Task<CommandResult> CtrAsync(params string[] arguments) => _namespaces!.RunAsync([.. Ctr, .. arguments]);
 
     /// <summary>Pids of what the daemon has started, but for itself and runc's containers.</summary>
     public IReadOnlyList<int> Processes() =>
@@ -162,10 +164,24 @@ public sealed class CriNode : IAsyncLifetime
         return $"/{Name}/{pod}";
     }
 
-    internal void RemovePodCgroup(string pod)
+    /// <summary>As kubelet: again until nobody is in it any more.</summary>
+    internal async Task RemovePodCgroupAsync(string pod)
     {
         foreach (var hierarchy in Hierarchies())
-            Directory.Delete($"{hierarchy}/{Name}/{pod}");
+            await Eventually($"the cgroup of {pod} in {hierarchy} is empty", () => Task.FromResult(TryRemove($"{hierarchy}/{Name}/{pod}")));
+    }
+
+    private static bool TryRemove(string cgroup)
+    {
+        try
+        {
+            Directory.Delete(cgroup);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
     }
 
     private async Task EndAsync(string signal)

@@ -109,7 +109,7 @@ internal sealed class Pod
         foreach (var container in _containers)
             await _node.Cri.RemoveContainerAsync(container);
         await _node.Cri.RemovePodAsync(Id);
-        _node.RemovePodCgroup(Name);
+        await _node.RemovePodCgroupAsync(Name);
         Directory.Delete($"{_node.Files}/{Name}", recursive: true);
     }
 }
