@@ -1,6 +1,6 @@
 using KataLike.Runtime.Sandboxes;
 
-namespace KataLike.Runtime.Tests.Sandbox;
+namespace KataLike.Runtime.Tests.Sandboxes;
 
 public sealed class HostCgroupTests
 {
