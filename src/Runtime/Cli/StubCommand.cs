@@ -36,6 +36,9 @@ internal static class StubCommand
                 : StubSession.Attach(root, sandbox, request, StandardStreams.Get(0), StandardStreams.Get(1), StandardStreams.Get(2));
             if (!request.Terminal)
                 StandardStreams.Release();
+            // Callers and hooks put interfaces into the network namespace of the pid that they were told.
+            if (session.Network is { } network)
+                NetworkNamespaces.Enter(network);
             report.Send(new StubMessage.Ticket(session.Ticket));
             if (report.Receive() is not StubMessage.Bind)
                 return 1;

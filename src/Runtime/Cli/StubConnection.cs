@@ -38,7 +38,7 @@ internal sealed class StubConnection(
     /// <summary>Steps 2 to 6, until the stub's end closes.</summary>
     public void Serve(string ticket)
     {
-        channel.Send(new StubMessage.Ticket(ticket));
+        channel.Send(new StubMessage.Ticket(ticket), sandbox.NetworkNamespace is { } network ? [network] : []);
         while (channel.Receive() is { } message)
         {
             try

@@ -9,7 +9,8 @@ namespace KataLike.Runtime.Cli;
 /// <code>
 /// 1. stub     attach CONTAINER EXEC|- terminal|pipes COLUMNS ROWS    with the descriptors (SCM_RIGHTS): in, out, error, or
 ///                                                                    with a terminal in, out
-/// 2. sandbox  ticket HEX                                             Create or Exec names it as stub://HEX
+/// 2. sandbox  ticket HEX                                             Create or Exec names it as stub://HEX; with the
+///                                                                    sandbox's network namespace (SCM_RIGHTS)
 /// 3. stub     bind                                                   after Create or Exec has succeeded
 /// 4. sandbox  bound
 /// 5. stub     signal N, resize COLUMNS ROWS                          any number of them

@@ -8,9 +8,13 @@ internal sealed class StubSession : IStub, IDisposable
 {
     private readonly StubChannel channel;
 
-    private StubSession(StubChannel channel, string ticket) => (this.channel, Ticket) = (channel, ticket);
+    private StubSession(StubChannel channel, string ticket, FileDescriptor? network) =>
+        (this.channel, Ticket, Network) = (channel, ticket, network);
 
     public string Ticket { get; }
+
+    /// <summary>The sandbox's network namespace on the host.</summary>
+    public FileDescriptor? Network { get; }
 
     public int Pid => Environment.ProcessId;
 
@@ -38,8 +42,9 @@ internal sealed class StubSession : IStub, IDisposable
         {
             throw new RuntimeException($"sandbox {sandbox} is not running: {e.Message}", cause: e);
         }
-        if (channel.Send(request, streams) && channel.Receive() is StubMessage.Ticket ticket)
-            return new StubSession(channel, ticket.Value);
+        var given = new List<FileDescriptor>();
+        if (channel.Send(request, streams) && channel.Receive(given) is StubMessage.Ticket ticket)
+            return new StubSession(channel, ticket.Value, given.FirstOrDefault());
         channel.Dispose();
         throw new RuntimeException($"sandbox {sandbox} did not take the standard streams");
     }
@@ -75,7 +80,11 @@ internal sealed class StubSession : IStub, IDisposable
         }
     }
 
-    public void Dispose() => channel.Dispose();
+    public void Dispose()
+    {
+        channel.Dispose();
+        Network?.Dispose();
+    }
 
     private void Forward(int signal, FileDescriptor? terminal)
     {

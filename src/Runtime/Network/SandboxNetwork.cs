@@ -1,5 +1,7 @@
+using System.Net.Sockets;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
+using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
 
@@ -15,14 +17,16 @@ internal sealed class SandboxNetwork : IAsyncDisposable
     private readonly SemaphoreSlim _changing = new(1);
     private readonly Dictionary<int, NetworkPlug> _plugs = [];
     private readonly Netlink _requests, _events;
+    private readonly NetworkRecord? _record;
+    private readonly CancellationTokenSource _ended = new();
     private uint _lastId = NetworkDevices.Loopback;
     private SetNetworkRequest _told = new();
     private HotPlug? _devices;
     private int _queues;
 
-    private SandboxNetwork(FileDescriptor space)
+    private SandboxNetwork(FileDescriptor space, NetworkRecord? record = null)
     {
-        Namespace = space;
+        (Namespace, _record) = (space, record);
         Netlink? requests = null, events = null;
         NetworkNamespaces.Run(space, () =>
         {
@@ -35,8 +39,9 @@ internal sealed class SandboxNetwork : IAsyncDisposable
     public FileDescriptor Namespace { get; }
 
     /// <summary>Takes the namespace that the first container names, or makes one that is as empty as runc's.</summary>
+    /// <param name="directory">The sandbox's, where what has been changed on the host is written down.</param>
     /// <exception cref="RuntimeException">It cannot be the sandbox's.</exception>
-    public static SandboxNetwork Open(LinuxSpec? linux)
+    public static SandboxNetwork Open(LinuxSpec? linux, string directory)
     {
         if (linux?.FindNamespace("network") is not { Path: { Length: > 0 } path })
             return new SandboxNetwork(NetworkNamespaces.Create());
@@ -48,7 +53,7 @@ internal sealed class SandboxNetwork : IAsyncDisposable
                 throw new RuntimeException($"linux.namespaces: network: {path} is the host's, which cannot be shared with a virtual machine");
             if (!FileLock.TryAcquire(space))
                 throw new RuntimeException($"linux.namespaces: network: {path} belongs to another sandbox: each needs a network namespace of its own");
-            return new SandboxNetwork(space);
+            return new SandboxNetwork(space, new NetworkRecord(directory, path));
         }
         catch (LinuxException error)
         {
@@ -94,6 +99,7 @@ internal sealed class SandboxNetwork : IAsyncDisposable
         await _changing.WaitAsync();
         try
         {
+            ObjectDisposedException.ThrowIf(_ended.IsCancellationRequested, this);
             var now = NetworkSnapshot.Take(_requests);
             var wanted = now.Interfaces([.. _plugs.Values.Select(plug => plug.Tap.Index)], _plugs.ContainsKey);
             foreach (var (index, plug) in _plugs.Where(entry => wanted.All(link => link.Index != entry.Key)).ToList())
@@ -101,6 +107,8 @@ internal sealed class SandboxNetwork : IAsyncDisposable
                 _plugs.Remove(index);
                 await plug.RemoveAsync(_devices!, now.Links.Any(link => link.Index == index) ? _requests : null);
             }
+            if (wanted.Any(link => !_plugs.ContainsKey(link.Index)))
+                _record?.Write(wanted);
             foreach (var link in wanted.Where(link => !_plugs.ContainsKey(link.Index)))
                 _plugs.Add(link.Index, await AddAsync(link));
             var request = now.Describe(_plugs.ToDictionary(entry => entry.Key, entry => entry.Value.Id));
@@ -121,17 +129,63 @@ internal sealed class SandboxNetwork : IAsyncDisposable
 
     private Task<NetworkPlug> AddAsync(NetworkLink link) => _devices is { } devices
         ? NetworkPlug.AddAsync(++_lastId, link, Namespace, _requests, devices, _queues)
-        : throw new RuntimeException($"network: {link.Name}: this machine takes no network interfaces: the type of machine must be q35");
+        : throw new RuntimeException(
+            $"network: {link.Name}: this machine takes no devices: it must be of type q35, and its first container name a network namespace or have hooks");
+
+    /// <summary>Keeps the guest's network what the host's is, until disposed.</summary>
+    public async Task FollowAsync(Func<SetNetworkRequest, Task> tell, Action<string> warn)
+    {
+        await using var changes = SocketStreams.Take(_events.Socket.Duplicate());
+        var buffer = new byte[4096];
+        while (await NextAsync(changes, buffer))
+        {
+            try
+            {
+                await UpdateAsync(tell);
+            }
+            catch (Exception error) when (error is RuntimeException or TtrpcException && !_ended.IsCancellationRequested)
+            {
+                warn(error.Message);
+            }
+            catch (Exception error) when (error is RuntimeException or TtrpcException or ObjectDisposedException)
+            {
+                return;
+            }
+        }
+    }
+
+    /// <summary>Waits for a change, and takes all that have come: one look at the whole answers them.</summary>
+    private async Task<bool> NextAsync(Stream changes, byte[] buffer)
+    {
+        try
+        {
+            await changes.ReadAsync(buffer, _ended.Token);
+            while (UnixSockets.TryReceive(_events.Socket, buffer, []) > 0)
+            {
+            }
+            return true;
+        }
+        catch (SocketException)
+        {
+            // More of them than the kernel keeps.
+            return !_ended.IsCancellationRequested;
+        }
+        catch (Exception error) when (error is OperationCanceledException or ObjectDisposedException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>After the machine's end: the interfaces are the host's again.</summary>
     public async ValueTask DisposeAsync()
     {
+        await _ended.CancelAsync();
         await _changing.WaitAsync();
         foreach (var plug in _plugs.Values)
             plug.Forget(_requests);
-        _plugs.Clear();
         _requests.Dispose();
         _events.Dispose();
         Namespace.Dispose();
+        _changing.Release();
     }
 }

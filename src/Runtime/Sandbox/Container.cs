@@ -174,11 +174,25 @@ internal sealed class Container
     {
         OciVersion = Cli.Version.Specification,
         Id = Id,
-        Pid = status == "stopped" ? 0 : HostPid,
+        Pid = status == "stopped" ? 0 : IsInNetwork(HostPid) ? HostPid : _sandbox.HypervisorPid,
         Status = status,
         Bundle = Bundle,
         Annotations = Spec?.Annotations is { Count: > 0 } annotations ? annotations : null,
     };
+
+    /// <summary>Hooks attach interfaces to the network namespace of the process that they are told: it must not be the host's.</summary>
+    private bool IsInNetwork(int pid)
+    {
+        try
+        {
+            using var space = pid > 0 ? NamespaceFiles.Of(pid, Namespaces.Network) : null;
+            return space is not null && _sandbox.NetworkNamespace is { } own && NetworkNamespaces.Same(space, own);
+        }
+        catch (LinuxException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>The hooks between the making of the environment, which is the machine, and that of the container in it.</summary>
     internal async Task RunCreationHooksAsync()

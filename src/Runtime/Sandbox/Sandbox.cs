@@ -1,6 +1,7 @@
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
+using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Network;
 using KataLike.Runtime.Storage;
@@ -31,13 +32,13 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly LiveVolumes _volumes;
+    private readonly Task<SandboxNetwork> _network;
     private readonly Task _running;
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Container> _containers = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Machine? _machine;
-    private SandboxNetwork? _network;
     private Task? _shutdown;
     private bool _ending;
 
@@ -45,6 +46,7 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         (_options, Directory) = (options, directory);
         _volumes = new LiveVolumes((request, cancel) => CallAsync((agent, stop) => agent.UpdateVolumeAsync(request, stop), cancel), Log);
+        _network = Task.Run(() => SandboxNetwork.Open(Bundle.Load(options.Bundle).Spec.Linux, directory.Path));
         Ready = Task.Run(BootAsync);
         _running = RunAsync();
     }
@@ -59,6 +61,22 @@ internal sealed class Sandbox : IAsyncDisposable
 
     /// <summary>0 until QEMU runs.</summary>
     public int HypervisorPid => _machine?.Hypervisor.Pid ?? 0;
+
+    /// <summary>The network namespace of the host that stands for the sandbox's; null: there is none, and nothing will start.</summary>
+    public FileDescriptor? NetworkNamespace
+    {
+        get
+        {
+            try
+            {
+                return _network.GetAwaiter().GetResult().Namespace;
+            }
+            catch (Exception error) when (error is RuntimeException or LinuxException)
+            {
+                return null;
+            }
+        }
+    }
 
     public string BootId { get; private set; } = "";
 
@@ -124,7 +142,7 @@ internal sealed class Sandbox : IAsyncDisposable
                 if (!_containers.TryAdd(request.Id, container))
                     throw new TtrpcException(StatusCode.AlreadyExists, $"container with id exists: {request.Id}");
             await Ready.WaitAsync(cancel);
-            _network!.Require(bundle.Spec.Linux);
+            (await _network).Require(bundle.Spec.Linux);
             // Before the sources are cloned: what a hook mounts below them is seen in the guest.
             await container.RunCreationHooksAsync();
             await UpdateNetworkAsync();
@@ -224,12 +242,12 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         var bundle = Bundle.Load(_options.Bundle);
         var configuration = bundle.Choose(_options.Configuration);
-        _network = SandboxNetwork.Open(bundle.Spec.Linux);
+        var network = await _network;
         var hotPlug = configuration.Machine == MachineType.Q35 && TakesDevices(bundle.Spec);
-        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, hotPlug, Directory, _network.Namespace, Log);
+        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, hotPlug, Directory, network.Namespace, Log);
         _machine = machine;
         _launched.SetResult();
-        var plugging = _network.PlugAsync(hotPlug ? machine.Hypervisor.Devices : null, machine.Size.InitialVcpus);
+        var plugging = network.PlugAsync(hotPlug ? machine.Hypervisor.Devices : null, machine.Size.InitialVcpus);
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
         var answer = await machine.SetUpAsync(
             bundle.Spec.Hostname is { Length: > 0 } name ? name : "katalike",
@@ -243,8 +261,10 @@ internal sealed class Sandbox : IAsyncDisposable
     private bool TakesDevices(Spec spec) => _options.RunsPoststop || spec.Hooks?.Prestart is { Count: > 0 } || spec.Hooks?.CreateRuntime is { Count: > 0 }
         || spec.Linux?.FindNamespace("network") is { Path.Length: > 0 };
 
-    private Task UpdateNetworkAsync() => _network!.UpdateAsync(
-        request => CallAsync((agent, stop) => agent.SetNetworkAsync(request, stop), CancellationToken.None));
+    private async Task UpdateNetworkAsync() => await (await _network).UpdateAsync(TellNetworkAsync);
+
+    private Task TellNetworkAsync(SetNetworkRequest request) =>
+        CallAsync((agent, stop) => agent.SetNetworkAsync(request, stop), CancellationToken.None);
 
     private async Task RunAsync()
     {
@@ -254,6 +274,7 @@ internal sealed class Sandbox : IAsyncDisposable
             await Ready;
             _ = ListenAsync();
             _ = GuestClock.KeepAsync(Machine.Agent);
+            _ = (await _network).FollowAsync(TellNetworkAsync, Log);
             reason = await Machine.EndedAsync();
         }
         catch (Exception error)
@@ -270,8 +291,8 @@ internal sealed class Sandbox : IAsyncDisposable
         NoteChange();
         if (_machine is { } machine)
             await machine.DisposeAsync();
-        if (_network is { } network)
-            await network.DisposeAsync();
+        if (_network.IsCompletedSuccessfully)
+            await (await _network).DisposeAsync();
     }
 
     private async Task ListenAsync()

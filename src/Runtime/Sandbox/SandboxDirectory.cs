@@ -123,6 +123,7 @@ internal sealed class SandboxDirectory(string path) : IDisposable
         if (TryLock() is not { } locked)
             return false;
         _owned = locked;
+        Network.NetworkRecord.CleanUp(Path);
         Clear();
         StateRoot.Make(Shared);
         Write(new SandboxRecord(Environment.ProcessId, 0));
@@ -147,6 +148,7 @@ internal sealed class SandboxDirectory(string path) : IDisposable
             if (!overOwner(owner))
                 return false;
         }
+        Network.NetworkRecord.CleanUp(Path);
         Directory.Delete(Path, recursive: true);
         return true;
     }
