@@ -33,6 +33,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly LiveVolumes _volumes;
     private readonly Task<SandboxNetwork> _network;
+    private LoopbackForward? _forward;
     private readonly Task _running;
 
     private readonly Lock _lock = new();
@@ -255,6 +256,11 @@ internal sealed class Sandbox : IAsyncDisposable
         (BootId, GuestKernel) = (Short(answer.BootId), Short(answer.KernelRelease));
         await plugging;
         await UpdateNetworkAsync();
+        if (bundle.IsSandboxContainer)
+        {
+            _forward = LoopbackForward.TryStart(
+                _network.Namespace, machine.Vsock, (request, cancel) => CallAsync((agent, stop) => agent.ForwardPortAsync(request, stop), cancel), Log);
+        }
     }
 
     /// <summary>Whether devices may come to the machine; if not, it boots quicker.</summary>
@@ -287,6 +293,7 @@ internal sealed class Sandbox : IAsyncDisposable
         foreach (var container in Containers)
             container.MarkAllExited(exit);
         _volumes.Dispose();
+        _forward?.Dispose();
         _died.TrySetResult(reason);
         NoteChange();
         if (_machine is { } machine)
