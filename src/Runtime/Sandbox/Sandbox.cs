@@ -33,13 +33,13 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly LiveVolumes _volumes;
     private readonly Task<SandboxNetwork> _network;
-    private LoopbackForward? _forward;
     private readonly Task _running;
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Container> _containers = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Machine? _machine;
+    private LoopbackForward? _forward;
     private Task? _shutdown;
     private bool _ending;
 
@@ -259,7 +259,7 @@ internal sealed class Sandbox : IAsyncDisposable
         if (bundle.IsSandboxContainer)
         {
             _forward = LoopbackForward.TryStart(
-                _network.Namespace, machine.Vsock, (request, cancel) => CallAsync((agent, stop) => agent.ForwardPortAsync(request, stop), cancel), Log);
+                network.Namespace, machine.Vsock, (request, cancel) => CallAsync((agent, stop) => agent.ForwardPortAsync(request, stop), cancel), Log);
         }
     }
 

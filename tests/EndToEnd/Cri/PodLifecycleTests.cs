@@ -149,10 +149,9 @@ public sealed class PodLifecycleTests(CriNode node) : IClassFixture<CriNode>
         var container = await pod.StartAsync(pod.Container("echo", "nc -ll -p 8080 -e cat"));
         await CriNode.Eventually("the server listens", async () => (await pod.ExecAsync(container, "netstat -ltn")).Contains(":8080 ", StringComparison.Ordinal));
 
-        var url = await node.Cri.PortForwardAsync(pod.Id);
         var sent = new byte[1 << 20];
         new Random(42).NextBytes(sent);
-        await using (var session = await StreamingSession.OpenAsync(node, new Uri($"{url}?port=8080")))
+        await using (var session = await StreamingSession.OpenAsync(node, await node.Cri.PortForwardAsync(pod.Id, 8080)))
         {
             var sending = Task.Run(async () =>
             {
@@ -165,7 +164,7 @@ public sealed class PodLifecycleTests(CriNode node) : IClassFixture<CriNode>
             await sending;
             Assert.Equal([0x90, 0x1f, .. sent], session.Bytes(StreamingSession.PortData));
         }
-        await using (var nobody = await StreamingSession.OpenAsync(node, new Uri($"{await node.Cri.PortForwardAsync(pod.Id)}?port=8081")))
+        await using (var nobody = await StreamingSession.OpenAsync(node, await node.Cri.PortForwardAsync(pod.Id, 8081)))
         {
             await nobody.SendAsync(StreamingSession.PortData, "hello");
             await nobody.UntilEndAsync();
