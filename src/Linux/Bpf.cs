@@ -14,6 +14,8 @@ internal static unsafe partial class Libc
         internal uint log_level, log_size;
         internal ulong log_buf;
         internal uint kern_version, prog_flags;
+        internal ulong prog_name, prog_name_rest;
+        internal uint prog_ifindex, expected_attach_type;
     }
 
     /// <summary>union bpf_attr for BPF_PROG_ATTACH.</summary>

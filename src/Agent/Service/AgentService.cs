@@ -154,6 +154,16 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         return Task.FromResult(new UpdateVolumeResponse());
     }
 
+    public Task<ForwardPortResponse> ForwardPort(ForwardPortRequest request, TtrpcContext context)
+    {
+        if (request.Port is 0 or > ushort.MaxValue)
+        {
+            throw new TtrpcException(StatusCode.InvalidArgument, $"port {request.Port} does not exist");
+        }
+        PortForward.Begin(loop, _network.Ensure(), (int)request.Port, request.Stream);
+        return Task.FromResult(new ForwardPortResponse());
+    }
+
     public Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context) =>
         Task.FromResult(new AdjustClockResponse { Nanoseconds = Machine.MoveTime(request.Nanoseconds) });
 

@@ -23,6 +23,7 @@ public static class AgentServiceTable
         .Method("Update", UpdateRequest.Parser, agent.Update)
         .Method("Stats", StatsRequest.Parser, agent.Stats)
         .Method("UpdateVolume", UpdateVolumeRequest.Parser, agent.UpdateVolume)
+        .Method("ForwardPort", ForwardPortRequest.Parser, agent.ForwardPort)
         .Method("AdjustClock", AdjustClockRequest.Parser, agent.AdjustClock)
         .Method("SetProcessors", SetProcessorsRequest.Parser, agent.SetProcessors)
         .Method("NextEvent", NextEventRequest.Parser, agent.NextEvent)

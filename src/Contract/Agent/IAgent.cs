@@ -46,6 +46,8 @@ public interface IAgent
     Task<UpdateVolumeResponse> UpdateVolume(UpdateVolumeRequest request, TtrpcContext context);
 
     /// <summary>Moves the wall clock by so much, and answers with what it shows then. By 0 it only asks.</summary>
+    Task<ForwardPortResponse> ForwardPort(ForwardPortRequest request, TtrpcContext context);
+
     Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context);
 
     /// <summary>Brings processors online, or takes them offline, until so many are; answers with how many are.</summary>

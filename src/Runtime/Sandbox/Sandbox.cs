@@ -39,6 +39,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly Dictionary<string, Container> _containers = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Machine? _machine;
+    private LoopbackForward? _forward;
     private Task? _shutdown;
     private bool _ending;
 
@@ -255,6 +256,11 @@ internal sealed class Sandbox : IAsyncDisposable
         (BootId, GuestKernel) = (Short(answer.BootId), Short(answer.KernelRelease));
         await plugging;
         await UpdateNetworkAsync();
+        if (bundle.IsSandboxContainer)
+        {
+            _forward = LoopbackForward.TryStart(
+                network.Namespace, machine.Vsock, (request, cancel) => CallAsync((agent, stop) => agent.ForwardPortAsync(request, stop), cancel), Log);
+        }
     }
 
     /// <summary>Whether devices may come to the machine; if not, it boots quicker.</summary>
@@ -287,6 +293,7 @@ internal sealed class Sandbox : IAsyncDisposable
         foreach (var container in Containers)
             container.MarkAllExited(exit);
         _volumes.Dispose();
+        _forward?.Dispose();
         _died.TrySetResult(reason);
         NoteChange();
         if (_machine is { } machine)

@@ -68,8 +68,8 @@ internal sealed class CriClient(GrpcConnection connection)
         "Attach", new AttachRequest { ContainerId = id, Tty = terminal, Stdin = stdin, Stdout = true, Stderr = !terminal },
         AttachResponse.Parser)).Url);
 
-    public async Task<Uri> PortForwardAsync(string pod) =>
-        new((await RuntimeAsync("PortForward", new PortForwardRequest { PodSandboxId = pod }, PortForwardResponse.Parser)).Url);
+    public async Task<Uri> PortForwardAsync(string pod, int port) =>
+        new((await RuntimeAsync("PortForward", new PortForwardRequest { PodSandboxId = pod, Port = { port } }, PortForwardResponse.Parser)).Url);
 
     public async Task<ContainerStats> StatsAsync(string id) =>
         (await RuntimeAsync("ContainerStats", new ContainerStatsRequest { ContainerId = id }, ContainerStatsResponse.Parser)).Stats;

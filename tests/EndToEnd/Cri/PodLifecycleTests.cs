@@ -141,6 +141,42 @@ public sealed class PodLifecycleTests(CriNode node) : IClassFixture<CriNode>
     [SkippableTheory]
     [InlineData(CriNode.KataLike)]
     [InlineData(CriNode.Runc)]
+    public async Task Ports_of_the_pods_localhost_are_forwarded(string handler)
+    {
+        Skip.If(node.Missing is not null, node.Missing);
+        var before = await node.InventoryAsync();
+        var pod = await Pod.RunAsync(node, handler);
+        var container = await pod.StartAsync(pod.Container("echo", "nc -ll -p 8080 -e cat"));
+        await CriNode.Eventually("the server listens", async () => (await pod.ExecAsync(container, "netstat -ltn")).Contains(":8080 ", StringComparison.Ordinal));
+
+        var sent = new byte[1 << 20];
+        new Random(42).NextBytes(sent);
+        await using (var session = await StreamingSession.OpenAsync(node, await node.Cri.PortForwardAsync(pod.Id, 8080)))
+        {
+            var sending = Task.Run(async () =>
+            {
+                foreach (var part in sent.Chunk(32 << 10))
+                    await session.SendAsync(StreamingSession.PortData, part);
+            });
+            // The first two bytes of each channel are the port's number.
+            while (session.Bytes(StreamingSession.PortData).Length < sent.Length + 2)
+                Assert.True(await session.ReceiveAsync(), $"the session ended: {session.Text(StreamingSession.PortError)}");
+            await sending;
+            Assert.Equal([0x90, 0x1f, .. sent], session.Bytes(StreamingSession.PortData));
+        }
+        await using (var nobody = await StreamingSession.OpenAsync(node, await node.Cri.PortForwardAsync(pod.Id, 8081)))
+        {
+            await nobody.SendAsync(StreamingSession.PortData, "hello");
+            await nobody.UntilEndAsync();
+            Assert.Equal(2, nobody.Bytes(StreamingSession.PortData).Length);
+        }
+        await pod.RemoveAsync();
+        await node.AssertNothingLeftAsync(before);
+    }
+
+    [SkippableTheory]
+    [InlineData(CriNode.KataLike)]
+    [InlineData(CriNode.Runc)]
     public async Task Containers_are_measured_limited_and_their_logs_rotated(string handler)
     {
         Skip.If(node.Missing is not null, node.Missing);

@@ -11,6 +11,9 @@ internal sealed class StreamingSession : IAsyncDisposable
 {
     public const byte Stdin = 0, Stdout = 1, Stderr = 2, Status = 3, Size = 4;
 
+    /// <summary>The channels of the one port that is forwarded.</summary>
+    public const byte PortData = 0, PortError = 1;
+
     private readonly ClientWebSocket _socket = new();
     private readonly Dictionary<byte, MemoryStream> _received = [];
 
