@@ -11,10 +11,10 @@ internal sealed record ProgramPaths(string Qemu, string Virtiofsd, string Kernel
 
     public static ProgramPaths Find(Configuration configuration)
     {
+        var (qemu, virtiofsd) = (FindQemu(configuration), FindVirtiofsd(configuration));
         var (kernel, initrd) = FindGuest(configuration);
-        return new ProgramPaths(
-            FindQemu(configuration), FindVirtiofsd(configuration), kernel, initrd,
-            Array.Find(["/usr/share/qemu/qboot.rom", "/usr/share/qemu-kvm/qboot.rom"], File.Exists));
+        var qboot = Array.Find(["/usr/share/qemu/qboot.rom", "/usr/share/qemu-kvm/qboot.rom"], File.Exists);
+        return new ProgramPaths(qemu, virtiofsd, kernel, initrd, qboot);
     }
 
     /// <summary>The guest's kernel and initrd.</summary>
