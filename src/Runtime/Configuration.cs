@@ -1,4 +1,5 @@
 using KataLike.Contract.Oci;
+using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime;
 
@@ -25,7 +26,7 @@ internal sealed record VmAllowance
 
 /// <summary>
 /// What an administrator may change. Every key has a default here, so that the file is needed for the exceptions
-/// only: <c>/etc/katalike/config.toml</c>, or the file that <c>--config</c> names.
+/// only: <c>/etc/katalike/config.toml</c>, or the file that <c>--config</c> names, and <c>config.d/*.toml</c> beside it.
 /// </summary>
 internal sealed record Configuration
 {
@@ -67,6 +68,9 @@ internal sealed record Configuration
     /// <summary>What the vm section of config.json may choose.</summary>
     public VmAllowance Vm { get; init; } = new();
 
+    /// <summary>Names of annotations below katalike.io/ that a pod may have.</summary>
+    public IReadOnlyList<string> Annotations { get; init; } = [];
+
     // No keys of the file: what a vm section has chosen.
 
     /// <summary>Appended to QEMU's command line.</summary>
@@ -81,57 +85,80 @@ internal sealed record Configuration
     public int ExactVcpus { get; init; }
     public int ExactMemoryMib { get; init; }
 
-    /// <summary>Reads a file; null: the default one, which need not exist.</summary>
-    /// <exception cref="RuntimeException">The file cannot be read, or a line is not understood.</exception>
+    /// <summary>
+    /// Reads a file, and then those of <c>config.d</c> beside it in the order of their names: what a later one says counts.
+    /// </summary>
+    /// <param name="path">Null: the default file, which need not exist.</param>
+    /// <exception cref="RuntimeException">A file cannot be read, or a line is not understood.</exception>
     public static Configuration Load(string? path)
     {
-        string text;
+        var main = path ?? DefaultPath;
+        var configuration = path is null && !File.Exists(main) ? new Configuration() : new Configuration().With(main);
+        var dropIns = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(main))!, "config.d");
+        foreach (var file in (Directory.Exists(dropIns) ? Directory.GetFiles(dropIns, "*.toml") : []).Order(StringComparer.Ordinal))
+            configuration = configuration.With(file);
+        return configuration;
+    }
+
+    private Configuration With(string file)
+    {
         try
         {
-            text = File.ReadAllText(path ?? DefaultPath);
-        }
-        catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException && path is null)
-        {
-            return new Configuration();
+            return With(File.ReadAllText(file), file);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new RuntimeException($"configuration {path ?? DefaultPath}: {error.Message}", cause: error);
+            throw new RuntimeException($"configuration {file}: {error.Message}", cause: error);
         }
-        return Parse(text, path ?? DefaultPath);
     }
 
     /// <param name="name">For messages.</param>
-    public static Configuration Parse(string text, string name)
+    public static Configuration Parse(string text, string name) => new Configuration().With(text, name);
+
+    private Configuration With(string text, string name)
     {
-        var configuration = new Configuration();
+        var configuration = this;
         foreach (var entry in ConfigurationReader.Read(text, name))
             configuration = configuration.With(entry);
         return configuration;
     }
 
-    private Configuration With(ConfigurationEntry entry) => (entry.Section, entry.Key) switch
+    private static readonly Dictionary<(string Section, string Key), Func<Configuration, ConfigurationEntry, Configuration>> Keys = new()
     {
-        ("hypervisor", "accelerator") => this with { Accelerator = entry.OneOf<AcceleratorChoice>() },
-        ("hypervisor", "machine") => this with { Machine = entry.OneOf<MachineType>() },
-        ("hypervisor", "memory_mib") => this with { MemoryMib = entry.Integer(128, 1 << 20) },
-        ("hypervisor", "vcpus") => this with { Vcpus = entry.Integer(1, 255) },
-        ("hypervisor", "max_memory_mib") => this with { MaxMemoryMib = entry.Integer(0, 1 << 20) },
-        ("hypervisor", "max_vcpus") => this with { MaxVcpus = entry.Integer(0, 255) },
-        ("hypervisor", "qemu") => this with { Qemu = entry.AbsolutePath() },
-        ("hypervisor", "virtiofsd") => this with { Virtiofsd = entry.AbsolutePath() },
-        ("guest", "kernel") => this with { Kernel = entry.AbsolutePath() },
-        ("guest", "initrd") => this with { Initrd = entry.AbsolutePath() },
-        ("guest", "kernel_parameters") => this with { KernelParameters = entry.Strings() },
-        ("sandbox", "boot_timeout_seconds") => this with { BootTimeoutSeconds = entry.Integer(1, 3600) },
-        ("sandbox", "debug") => this with { Debug = entry.Boolean() },
-        ("vm", "hypervisor_paths") => this with { Vm = Vm with { HypervisorPaths = entry.Strings() } },
-        ("vm", "hypervisor_parameters") => this with { Vm = Vm with { HypervisorParameters = entry.Strings() } },
-        ("vm", "kernel_paths") => this with { Vm = Vm with { KernelPaths = entry.Strings() } },
-        ("vm", "kernel_parameters") => this with { Vm = Vm with { KernelParameters = entry.Strings() } },
-        ("vm", "initrd_paths") => this with { Vm = Vm with { InitrdPaths = entry.Strings() } },
-        ("vm", "image_paths") => this with { Vm = Vm with { ImagePaths = entry.Strings() } },
-        ("vm", "hardware") => this with { Vm = Vm with { Hardware = entry.Strings() } },
-        _ => throw entry.Error($"unknown key {entry.Key} in section [{entry.Section}]"),
+        [("hypervisor", "accelerator")] = (c, entry) => c with { Accelerator = entry.OneOf<AcceleratorChoice>() },
+        [("hypervisor", "machine")] = (c, entry) => c with { Machine = entry.OneOf<MachineType>() },
+        [("hypervisor", "memory_mib")] = (c, entry) => c with { MemoryMib = entry.Integer(128, 1 << 20) },
+        [("hypervisor", "vcpus")] = (c, entry) => c with { Vcpus = entry.Integer(1, 255) },
+        [("hypervisor", "max_memory_mib")] = (c, entry) => c with { MaxMemoryMib = entry.Integer(0, 1 << 20) },
+        [("hypervisor", "max_vcpus")] = (c, entry) => c with { MaxVcpus = entry.Integer(0, 255) },
+        [("hypervisor", "qemu")] = (c, entry) => c with { Qemu = entry.AbsolutePath() },
+        [("hypervisor", "virtiofsd")] = (c, entry) => c with { Virtiofsd = entry.AbsolutePath() },
+        [("guest", "kernel")] = (c, entry) => c with { Kernel = entry.AbsolutePath() },
+        [("guest", "initrd")] = (c, entry) => c with { Initrd = entry.AbsolutePath() },
+        [("guest", "kernel_parameters")] = (c, entry) => c with { KernelParameters = entry.Strings() },
+        [("sandbox", "boot_timeout_seconds")] = (c, entry) => c with { BootTimeoutSeconds = entry.Integer(1, 3600) },
+        [("sandbox", "debug")] = (c, entry) => c with { Debug = entry.Boolean() },
+        [("vm", "hypervisor_paths")] = (c, entry) => c with { Vm = c.Vm with { HypervisorPaths = entry.Strings() } },
+        [("vm", "hypervisor_parameters")] = (c, entry) => c with { Vm = c.Vm with { HypervisorParameters = entry.Strings() } },
+        [("vm", "kernel_paths")] = (c, entry) => c with { Vm = c.Vm with { KernelPaths = entry.Strings() } },
+        [("vm", "kernel_parameters")] = (c, entry) => c with { Vm = c.Vm with { KernelParameters = entry.Strings() } },
+        [("vm", "initrd_paths")] = (c, entry) => c with { Vm = c.Vm with { InitrdPaths = entry.Strings() } },
+        [("vm", "image_paths")] = (c, entry) => c with { Vm = c.Vm with { ImagePaths = entry.Strings() } },
+        [("vm", "hardware")] = (c, entry) => c with { Vm = c.Vm with { Hardware = entry.Strings() } },
+        [("annotations", "allowed")] = (c, entry) => c with { Annotations = entry.Names(PodAnnotations.Names) },
     };
+
+    private Configuration With(ConfigurationEntry entry) =>
+        Keys.TryGetValue((entry.Section, entry.Key), out var set) ? set(this, entry) : throw entry.Error(Unknown(entry));
+
+    /// <summary>Names the nearest key: of the section, unless the name or the section is another one's.</summary>
+    private static string Unknown(ConfigurationEntry entry)
+    {
+        var near = Keys.Keys.Where(known => known.Section == entry.Section).ToList();
+        if (near.Count == 0 || Keys.Keys.Any(known => known.Key == entry.Key))
+            near = [.. Keys.Keys];
+        var name = NearestName.To(entry.Key, near.Select(known => known.Key));
+        var section = near.First(known => known.Key == name).Section;
+        return $"unknown key {entry.Key} in section [{entry.Section}]: did you mean {name}{(section == entry.Section ? "" : $" in section [{section}]")}?";
+    }
 }

@@ -7,18 +7,28 @@ namespace KataLike.Runtime;
 /// <exception cref="RuntimeException">Each, where the file is missing: says what to do.</exception>
 internal sealed record ProgramPaths(string Qemu, string Virtiofsd, string Kernel, string Initrd, string? Qboot)
 {
+    private static string Share => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../share/katalike"));
+
     public static ProgramPaths Find(Configuration configuration)
     {
-        var share = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../share/katalike"));
-        return new ProgramPaths(
-            Choose("qemu", configuration.Qemu, OnPath("qemu-system-x86_64"), "install qemu-system-x86"),
-            Choose("virtiofsd", configuration.Virtiofsd,
-                [$"{share}/virtiofsd", .. OnPath("virtiofsd"), "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"],
-                "install qemu-system-common (Debian 12) or virtiofsd"),
-            Choose("kernel", configuration.Kernel, [$"{share}/vmlinux"], "build it with ./dev build"),
-            Choose("initrd", configuration.Initrd, [$"{share}/initrd"], "build it with ./dev build"),
-            Array.Find(["/usr/share/qemu/qboot.rom", "/usr/share/qemu-kvm/qboot.rom"], File.Exists));
+        var (qemu, virtiofsd) = (FindQemu(configuration), FindVirtiofsd(configuration));
+        var (kernel, initrd) = FindGuest(configuration);
+        var qboot = Array.Find(["/usr/share/qemu/qboot.rom", "/usr/share/qemu-kvm/qboot.rom"], File.Exists);
+        return new ProgramPaths(qemu, virtiofsd, kernel, initrd, qboot);
     }
+
+    /// <summary>The guest's kernel and initrd.</summary>
+    public static (string Kernel, string Initrd) FindGuest(Configuration configuration) => (
+        Choose("kernel", configuration.Kernel, [$"{Share}/vmlinux"], "build it with ./dev build"),
+        Choose("initrd", configuration.Initrd, [$"{Share}/initrd"], "build it with ./dev build"));
+
+    public static string FindQemu(Configuration configuration) =>
+        Choose("qemu", configuration.Qemu, OnPath("qemu-system-x86_64"), "install qemu-system-x86");
+
+    public static string FindVirtiofsd(Configuration configuration) => Choose(
+        "virtiofsd", configuration.Virtiofsd,
+        [$"{Share}/virtiofsd", .. OnPath("virtiofsd"), "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"],
+        "install qemu-system-common (Debian 12) or virtiofsd");
 
     private static IEnumerable<string> OnPath(string program) =>
         (Environment.GetEnvironmentVariable("PATH") is { Length: > 0 } path ? path : "/usr/sbin:/usr/bin:/sbin:/bin")

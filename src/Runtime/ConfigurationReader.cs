@@ -17,6 +17,11 @@ internal sealed record ConfigurationEntry(string File, int Line, string Section,
 
     public IReadOnlyList<string> Strings() => Value as string[] ?? throw Error($"{Key} must be an array of strings");
 
+    /// <summary>An array of some of these.</summary>
+    public IReadOnlyList<string> Names(IReadOnlyCollection<string> known) =>
+        Strings().FirstOrDefault(name => !known.Contains(name)) is { } unknown
+            ? throw Error($"{Key}: unknown name {unknown}: did you mean {NearestName.To(unknown, known)}?") : Strings();
+
     public int Integer(int least, int most) =>
         Value is long number && number >= least && number <= most
             ? (int)number

@@ -57,8 +57,10 @@ public class ConfigurationTests
     }
 
     [Theory]
-    [InlineData("[hypervisor]\nmemory = 1", 2, "unknown key memory in section [hypervisor]")]
-    [InlineData("debug = true", 1, "unknown key debug in section []")]
+    [InlineData("[hypervisor]\nmemory = 1", 2, "unknown key memory in section [hypervisor]: did you mean memory_mib?")]
+    [InlineData("debug = true", 1, "unknown key debug in section []: did you mean debug in section [sandbox]?")]
+    [InlineData("[sandbox]\nkernel = \"/k\"", 2, "unknown key kernel in section [sandbox]: did you mean kernel in section [guest]?")]
+    [InlineData("[annotations]\nallowed = [\"vcpu\"]", 2, "unknown name vcpu: did you mean vcpus?")]
     [InlineData("[sandbox]\n\ndebug = 1", 3, "debug must be true or false")]
     [InlineData("[hypervisor]\nvcpus = 0", 2, "vcpus must be an integer from 1 to 255")]
     [InlineData("[hypervisor]\nvcpus = 99999999999999999999", 2, "no string, integer")]
@@ -75,6 +77,29 @@ public class ConfigurationTests
         var error = Assert.Throws<RuntimeException>(() => Configuration.Parse(text, "f.toml"));
         Assert.StartsWith($"configuration f.toml:{line}: ", error.Message, StringComparison.Ordinal);
         Assert.Contains(reason, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void DropInsCountAfterTheFileInTheOrderOfTheirNames()
+    {
+        var directory = Directory.CreateTempSubdirectory("katalike-config-").FullName;
+        try
+        {
+            Directory.CreateDirectory($"{directory}/config.d");
+            File.WriteAllText($"{directory}/config.toml", "[hypervisor]\nvcpus = 2\nmemory_mib = 300\n[sandbox]\ndebug = true");
+            File.WriteAllText($"{directory}/config.d/20-b.toml", "[hypervisor]\nvcpus = 4");
+            File.WriteAllText($"{directory}/config.d/10-a.toml", "[hypervisor]\nvcpus = 3\nmemory_mib = 400\n");
+            File.WriteAllText($"{directory}/config.d/30-c.toml.off", "no toml");
+            var read = Configuration.Load($"{directory}/config.toml");
+            Assert.Equal((4, 400, true), (read.Vcpus, read.MemoryMib, read.Debug));
+            File.WriteAllText($"{directory}/config.d/40-d.toml", "[hypervisor]\n\nvcpu = 4");
+            var error = Assert.Throws<RuntimeException>(() => Configuration.Load($"{directory}/config.toml"));
+            Assert.Equal($"configuration {directory}/config.d/40-d.toml:3: unknown key vcpu in section [hypervisor]: did you mean vcpus?", error.Message);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
     }
 
     [Fact]

@@ -8,10 +8,10 @@ internal static class CommandLine
 {
     public static IReadOnlyList<Command> Commands { get; } =
     [
-        CheckpointCommands.Checkpoint, CreateCommand.Command, DeleteCommand.Command, EventsCommand.Command, ExecCommand.Command,
-        FeaturesCommand.Command, KillCommand.Command, ListCommand.Command, PauseCommand.Command, ProcessesCommand.Command,
+        CheckCommand.Command, CheckpointCommands.Checkpoint, CreateCommand.Command, DeleteCommand.Command, EventsCommand.Command, ExecCommand.Command,
+        FeaturesCommand.Command, InstallCommand.Install, KillCommand.Command, ListCommand.Command, PauseCommand.Command, ProcessesCommand.Command,
         CheckpointCommands.Restore, ResumeCommand.Command, RunCommand.Command, SpecCommand.Command, StartCommand.Command,
-        StateCommand.Command, UpdateCommand.Command,
+        StateCommand.Command, InstallCommand.Uninstall, UpdateCommand.Command,
     ];
 
     /// <returns>The exit code of the process.</returns>

@@ -60,13 +60,13 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
         }
     }
 
-    /// <summary>The configuration with what the bundle's vm section chooses.</summary>
+    /// <summary>The configuration with what the bundle's annotations and vm section choose.</summary>
     /// <exception cref="RuntimeException">It is not allowed to.</exception>
     public Configuration Choose(Configuration configuration)
     {
         try
         {
-            return VmSection.Apply(Spec.Vm, configuration);
+            return VmSection.Apply(Spec.Vm, PodAnnotations.Apply(Spec.Annotations, configuration));
         }
         catch (OciException error)
         {

@@ -28,7 +28,7 @@ internal static class VmSection
             configuration = configuration with
             {
                 Kernel = Path("$.vm.kernel.path", kernel.Path, allowed.KernelPaths, "kernel_paths"),
-                KernelParameters = [.. configuration.KernelParameters, .. KernelParameters(kernel.Parameters, allowed)],
+                KernelParameters = [.. configuration.KernelParameters, .. KernelParameters("$.vm.kernel.parameters", kernel.Parameters, allowed)],
                 Initrd = Path("$.vm.kernel.initrd", kernel.Initrd, allowed.InitrdPaths, "initrd_paths") ?? configuration.Initrd,
             };
         }
@@ -70,9 +70,9 @@ internal static class VmSection
         return configuration;
     }
 
-    private static IReadOnlyList<string> KernelParameters(IReadOnlyList<string>? parameters, VmAllowance allowed)
+    /// <param name="path">For messages.</param>
+    public static IReadOnlyList<string> KernelParameters(string path, IReadOnlyList<string>? parameters, VmAllowance allowed)
     {
-        const string path = "$.vm.kernel.parameters";
         for (var i = 0; i < parameters?.Count; i++)
         {
             // Each is one word: nothing may hide behind one that is allowed, or swallow what follows it.
