@@ -8,6 +8,7 @@ namespace KataLike.Linux;
 /// A request to the kernel's network configuration (rtnetlink(7)): struct nlmsghdr, a structure that its type tells, and
 /// attributes, each struct rtattr and its value, filled up to four bytes. All numbers in the machine's order.
 /// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "a stream over memory owns nothing")]
 public sealed class NetlinkMessage
 {
     private readonly MemoryStream _bytes = new();

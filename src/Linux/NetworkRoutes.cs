@@ -90,13 +90,14 @@ public static class NetworkRoutes
     private static byte[] Hops(IReadOnlyList<NetworkHop> hops, int size)
     {
         var all = new MemoryStream();
+        Span<byte> head = stackalloc byte[HopStructure];
         foreach (var hop in hops)
         {
             // The attributes of a hop are those of a message without one.
             var attributes = new NetlinkMessage(0, 0, "", []);
             AddHop(attributes, hop with { Link = 0 }, size);
             var value = attributes.Finish(0)[Libc.NLMSG_HEADER..];
-            Span<byte> head = stackalloc byte[HopStructure];
+            head.Clear();
             BinaryPrimitives.WriteUInt16LittleEndian(head, (ushort)(HopStructure + value.Length));
             head[2] = hop.OnLink ? (byte)Libc.RTNH_F_ONLINK : (byte)0;
             head[3] = hop.Weight;

@@ -159,13 +159,13 @@ internal sealed class SandboxNetwork : IAsyncDisposable
     {
         try
         {
-            await changes.ReadAsync(buffer, _ended.Token);
-            while (UnixSockets.TryReceive(_events.Socket, buffer, []) > 0)
+            var count = await changes.ReadAsync(buffer, _ended.Token);
+            while (count > 0 && UnixSockets.TryReceive(_events.Socket, buffer, []) > 0)
             {
             }
             return true;
         }
-        catch (SocketException)
+        catch (Exception error) when (error is SocketException or IOException)
         {
             // More of them than the kernel keeps.
             return !_ended.IsCancellationRequested;

@@ -8,6 +8,7 @@ namespace KataLike.Runtime.Sandboxes;
 /// The first process of a pod's sandbox container ("pause") while the guest has none: it would only sleep and hold namespaces,
 /// which the agent does without it. For callers it runs. It comes to be when somebody wants to share its pid namespace or to enter it.
 /// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "a semaphore that nobody polls owns nothing")]
 internal sealed class DormantInit(Bundle bundle, SharePlan plan)
 {
     private readonly SemaphoreSlim _changing = new(1);
