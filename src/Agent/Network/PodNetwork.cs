@@ -65,6 +65,8 @@ internal sealed class PodNetwork
                 Try(() => Bring(item));
             Add(wanted, Try);
             _known.Include(wanted);
+            foreach (var id in wanted.Links.Except(_links.Keys))
+                _known.Forget(id);
             _applied = failure is null ? wanted : new NetworkItems();
             if (failure is not null)
                 throw failure;
