@@ -32,11 +32,14 @@ public static class NetworkRoutes
     public static IReadOnlyList<NetworkRoute> List(Netlink netlink) =>
         netlink.Dump(() => new NetlinkMessage(Libc.RTM_GETROUTE, 0, "routes", new byte[Structure]), Parse);
 
-    /// <summary>Adds a route; one that is there already stays.</summary>
+    /// <summary>Adds a route; one that is there already stays. A kernel that knows no routes of several hops takes the first.</summary>
     public static void Add(Netlink netlink, NetworkRoute route)
     {
         var message = Message(Libc.RTM_NEWROUTE, Libc.NLM_F_CREATE | Libc.NLM_F_APPEND, route);
-        if (netlink.TryExecute(message) is var error and not (Errno.None or Errno.EEXIST))
+        var error = netlink.TryExecute(message);
+        if (error == Errno.EINVAL && route.Hops.Count > 1)
+            Add(netlink, route with { Hops = [route.Hops[0]] });
+        else if (error is not (Errno.None or Errno.EEXIST))
             throw new LinuxException(error, "netlink", message.Operand);
     }
 
@@ -44,7 +47,10 @@ public static class NetworkRoutes
     public static void Remove(Netlink netlink, NetworkRoute route)
     {
         var message = Message(Libc.RTM_DELROUTE, 0, route);
-        if (netlink.TryExecute(message) is var error and not (Errno.None or Errno.ESRCH or Errno.ENODEV))
+        var error = netlink.TryExecute(message);
+        if (error == Errno.EINVAL && route.Hops.Count > 1)
+            Remove(netlink, route with { Hops = [route.Hops[0]] });
+        else if (error is not (Errno.None or Errno.ESRCH or Errno.ENODEV))
             throw new LinuxException(error, "netlink", message.Operand);
     }
 

@@ -18,6 +18,11 @@ internal sealed class NetworkItems
 
     public HashSet<NetworkNeighbor> Neighbors { get; private init; } = [];
 
+    /// <summary>All interfaces that something is said of.</summary>
+    public IEnumerable<uint> Links => Addresses.Select(item => item.Id)
+        .Concat(Routes.SelectMany(route => route.Hops).Select(hop => hop.Interface).Where(id => id != 0))
+        .Concat(Neighbors.Select(neighbor => neighbor.Interface));
+
     public static NetworkItems Of(SetNetworkRequest request) => new()
     {
         Addresses = [.. request.Interfaces.SelectMany(item => item.Addresses.Select(address => (item.Id, address)))],
@@ -39,7 +44,7 @@ internal sealed class NetworkItems
         Neighbors.IntersectWith(others.Neighbors);
     }
 
-    /// <summary>An interface has gone.</summary>
+    /// <summary>What is on an interface is not there any more, or never was.</summary>
     public void Forget(uint id)
     {
         Addresses.RemoveWhere(item => item.Id == id);

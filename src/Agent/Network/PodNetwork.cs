@@ -65,6 +65,8 @@ internal sealed class PodNetwork
                 Try(() => Bring(item));
             Add(wanted, Try);
             _known.Include(wanted);
+            foreach (var id in wanted.Links.Except(_links.Keys))
+                _known.Forget(id);
             _applied = failure is null ? wanted : new NetworkItems();
             if (failure is not null)
                 throw failure;
@@ -124,9 +126,12 @@ internal sealed class PodNetwork
             HardwareAddress = address.AsSpan().SequenceEqual(link.HardwareAddress) ? null : address,
             NoArp = wanted.NoArp != link.HasNoArp ? wanted.NoArp : null,
         };
-        // Only what is down can be renamed.
+        // Only what is down can be renamed, and with that the kernel drops most of what was on it.
         if (change.Name is not null && link.IsUp)
+        {
             NetworkLinks.Change(_netlink!, link, new NetworkLinkChange { Up = false });
+            _applied.Forget(wanted.Id);
+        }
         if (change != new NetworkLinkChange())
             NetworkLinks.Change(_netlink!, link, change);
         NetworkLinks.Change(_netlink!, link, new NetworkLinkChange { Up = wanted.Up });

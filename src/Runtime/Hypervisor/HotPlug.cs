@@ -42,12 +42,14 @@ internal sealed class HotPlug
         return $"/dev/fdset/{answer.GetProperty("fdset-id").GetInt32()}";
     }
 
-    /// <summary>Plugs a PCI device in. The guest sees it a little later.</summary>
+    /// <summary>Plugs a virtio device in. The guest sees it a little later.</summary>
     public Task AddAsync(string driver, string id, JsonObject properties, CancellationToken cancel = default)
     {
         properties["driver"] = driver;
         properties["id"] = id;
         properties["bus"] = Bus;
+        // Of ports, which the old interface has, the bus has none to give.
+        properties["disable-legacy"] = "on";
         return _qmp.ExecuteAsync("device_add", properties, null, cancel);
     }
 

@@ -31,11 +31,9 @@ internal static class QemuCommandLine
         "-append", string.Join(' ', KernelCommandLine(spec)),
         "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
         "-chardev", $"socket,id=qmp,fd={spec.QmpDescriptor}", "-mon", "chardev=qmp,mode=control",
-        "-device", Device(spec, "virtio-rng"),
+        .. HotPlugBus(spec),
         // What the guest frees goes back to the host.
         "-device", Device(spec, "virtio-balloon", ",free-page-reporting=on"),
-        // One conventional bus for all: 31 slots, and ACPI is quicker to tell the guest than a port of PCI Express.
-        .. spec.HotPlug ? (string[])["-device", $"pcie-pci-bridge,id={HotPlug.Bus}"] : [],
         .. MemoryToCome(spec),
         .. Vsock(spec),
         .. SharedFileSystem(spec),
@@ -110,6 +108,12 @@ internal static class QemuCommandLine
         // The last of a name counts: nothing that was configured takes its place.
         yield return $"katalike.port={spec.ControlPort}";
     }
+
+    // One conventional bus for all: 31 slots. A device that is there from the beginning makes the guest give the bus memory
+    // of its address space, in which there is room for those that come.
+    private static string[] HotPlugBus(MachineSpec spec) => spec.HotPlug
+        ? ["-device", $"pcie-pci-bridge,id={HotPlug.Bus}", "-device", Device(spec, "virtio-rng", $",bus={HotPlug.Bus},disable-legacy=on")]
+        : ["-device", Device(spec, "virtio-rng")];
 
     private static IEnumerable<string> Vsock(MachineSpec spec) => spec.Vsock switch
     {

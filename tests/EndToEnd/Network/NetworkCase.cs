@@ -7,18 +7,16 @@ namespace KataLike.EndToEnd.Tests.Network;
 /// <summary>Containers in network namespaces, with a program in them that answers over the network (peer.c).</summary>
 public abstract class NetworkCase : CommandLineCase
 {
-    private string? _peer;
+    private Task<string>? _peer;
 
     /// <summary>The program, compiled statically: containers have no libraries.</summary>
-    private protected async Task<string> PeerAsync()
+    private protected Task<string> PeerAsync() => _peer ??= CompileAsync($"{Directory}/peer");
+
+    private static async Task<string> CompileAsync(string path)
     {
-        if (_peer is null)
-        {
-            _peer = $"{Directory}/peer";
-            AssertOk(await HostCommand.RunAsync(
-                "gcc", ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-s", "-o", _peer, Path.Combine(AppContext.BaseDirectory, "Network", "peer.c")]));
-        }
-        return _peer;
+        AssertOk(await HostCommand.RunAsync(
+            "gcc", ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-s", "-o", path, Path.Combine(AppContext.BaseDirectory, "Network", "peer.c")]));
+        return path;
     }
 
     /// <summary>Starts a container; with the program, unless other words are given.</summary>
@@ -31,6 +29,8 @@ public abstract class NetworkCase : CommandLineCase
         bundle.Write(command.Length > 0 ? command : ["peer", "serve"], spec =>
         {
             spec["linux"]!["sysctl"] = new JsonObject { ["net.ipv4.ping_group_range"] = "0 1000" };
+            foreach (var (_, set) in spec["process"]!["capabilities"]!.AsObject())
+                set!.AsArray().Add("CAP_NET_RAW");
             if (space is not null)
                 spec["linux"]!["namespaces"]!.AsArray().First(entry => (string?)entry!["type"] == "network")!["path"] = space;
             change?.Invoke(spec);

@@ -59,7 +59,6 @@ internal sealed class NetworkNode(string directory, NodeNamespaces node, PodName
                 await CallAsync("portmap", "DEL", pod, id, PortMap(result, port.Value));
             await CallAsync("bandwidth", "DEL", pod, id, Bandwidth(result));
             await CallAsync("bridge", "DEL", pod, id, Bridge());
-            Assert.Empty(pod.Users());
             await pod.DisposeAsync();
         }
         await client.DisposeAsync();

@@ -42,10 +42,10 @@ public sealed class SharingTests : NetworkCase
     {
         var runtime = Runtime("katalike");
         var bundle = Bundle("true");
-        bundle.Write(["true"], spec => Join(spec, "/proc/1/ns/net"));
+        bundle.Write(["true"], spec => Join(spec, "/proc/self/ns/net"));
         AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "cannot be shared with a virtual machine");
-        bundle.Write(["true"], spec => Join(spec, "/proc/1/ns/uts"));
-        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "linux.namespaces: network: /proc/1/ns/uts: invalid argument");
+        bundle.Write(["true"], spec => Join(spec, "/proc/self/ns/uts"));
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "linux.namespaces: network: /proc/self/ns/uts: invalid argument");
         bundle.Write(["true"], spec => Join(spec, "/etc/passwd"));
         AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "linux.namespaces: network: /etc/passwd: invalid argument");
 

@@ -32,6 +32,11 @@ public class QemuCommandLineTests
         "-chardev socket,id=qmp,fd=3 -mon chardev=qmp,mode=control ";
 
     [Fact]
+    public void TheHotPlugBusHasADeviceFromTheBeginning() => Assert.Contains(
+        "-device pcie-pci-bridge,id=hot -device virtio-rng-pci,bus=hot,disable-legacy=on -device virtio-balloon-pci",
+        Line(Spec with { HotPlug = true }), StringComparison.Ordinal);
+
+    [Fact]
     public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=32 -cpu max " +
         Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 no_timer_check extra=1 katalike.port=99 " +
