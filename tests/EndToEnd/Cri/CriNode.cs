@@ -23,6 +23,9 @@ public sealed class CriNode : IAsyncLifetime
     private GrpcConnection? _connection;
     private Process? _process;
 
+    /// <summary>KATALIKE_CONTAINERD: a directory with another version of containerd and its shim for runc; by default the system's.</summary>
+    private static string OtherContainerd => Environment.GetEnvironmentVariable("KATALIKE_CONTAINERD") ?? "";
+
     /// <summary>Why nothing can be tested here; null when it can.</summary>
     public string? Missing { get; } = FindMissing();
 
@@ -87,7 +90,7 @@ public sealed class CriNode : IAsyncLifetime
         var join = _hierarchy is null ? "" : $"echo $$ > {Cgroup}/cgroup.procs; ";
         _process = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"{join}exec {enter} containerd -c {_directory}/config.toml >> {_directory}/log 2>&1"])
         {
-            Environment = { ["PATH"] = $"{Repository.Path("out/bin")}:{Environment.GetEnvironmentVariable("PATH")}" },
+            Environment = { ["PATH"] = $"{Repository.Path("out/bin")}:{OtherContainerd}:{Environment.GetEnvironmentVariable("PATH")}" },
         });
         await Eventually("containerd answers", async () =>
         {
