@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using KataLike.Contract.Oci;
 
 namespace KataLike.Runtime.Sandboxes;
@@ -58,6 +59,23 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
         {
             throw new RuntimeException($"{path}: {error.Message}", cause: error);
         }
+    }
+
+    /// <summary>The same with files of the host bound read-only to those destinations that have no mount yet.</summary>
+    public Bundle With(IReadOnlyDictionary<string, string> files)
+    {
+        var config = JsonNode.Parse(Config)!.AsObject();
+        if (config["mounts"] is not JsonArray mounts)
+            config["mounts"] = mounts = [];
+        foreach (var (destination, source) in files.Where(file => Spec.Mounts?.Any(mount => mount.Destination == file.Key) is not true))
+        {
+            mounts.Add((JsonNode)new JsonObject
+            {
+                ["destination"] = destination, ["type"] = "bind", ["source"] = source, ["options"] = new JsonArray("rbind", "rprivate", "ro"),
+            });
+        }
+        var bytes = System.Text.Encoding.UTF8.GetBytes(config.ToJsonString());
+        return this with { Config = bytes, Spec = Spec.Parse(bytes) };
     }
 
     /// <summary>The configuration with what the bundle's annotations and vm section choose.</summary>

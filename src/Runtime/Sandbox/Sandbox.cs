@@ -13,8 +13,11 @@ namespace KataLike.Runtime.Sandboxes;
 internal sealed record SandboxOptions(
     string Id, StateRoot Root, Configuration Configuration, string Bundle, Action<string>? Log = null, bool RunsPoststop = false)
 {
-    /// <summary>Joined before anything is started, and removed at the end; null: the process stays where it was born.</summary>
-    public HostCgroup? Cgroup { get; init; }
+    /// <summary>The process joins the cgroup that the bundle names before it starts anything.</summary>
+    public bool JoinsCgroup { get; init; }
+
+    /// <summary>When the bundle's config.json is there.</summary>
+    public Task Described { get; init; } = Task.CompletedTask;
 }
 
 /// <summary>One virtual machine and its containers. Owns everything that runs for it, and takes it all along when it ends.</summary>
@@ -40,6 +43,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Machine? _machine;
     private LoopbackForward? _forward;
+    private HostCgroup? _cgroup;
     private Task? _shutdown;
     private bool _ending;
 
@@ -47,7 +51,11 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         (_options, Directory) = (options, directory);
         _volumes = new LiveVolumes((request, cancel) => CallAsync((agent, stop) => agent.UpdateVolumeAsync(request, stop), cancel), Log);
-        _network = Task.Run(() => SandboxNetwork.Open(Bundle.Load(options.Bundle).Spec.Linux, directory.Path));
+        _network = Task.Run(async () =>
+        {
+            await options.Described;
+            return SandboxNetwork.Open(Bundle.Load(options.Bundle).Spec.Linux, directory.Path);
+        });
         Ready = Task.Run(BootAsync);
         _running = RunAsync();
     }
@@ -104,6 +112,9 @@ internal sealed class Sandbox : IAsyncDisposable
         }
     }
 
+    /// <summary>Files of the host that its later containers see besides their own mounts, by their place there.</summary>
+    public IReadOnlyDictionary<string, string> PodFiles { get; set; } = new Dictionary<string, string>();
+
     internal Machine Machine => _machine ?? throw new TtrpcException(StatusCode.Unavailable, "the machine is not running");
 
     /// <summary>Owns the sandbox's directory from here on, and boots in the background.</summary>
@@ -112,7 +123,6 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         var directory = options.Root.Sandbox(options.Id);
         directory.Acquire(EndingPatience);
-        options.Cgroup?.Enter(options.Log ?? (_ => { }));
         return new Sandbox(options, directory);
     }
 
@@ -133,6 +143,8 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             StateRoot.ValidateId(request.Id);
             var bundle = Bundle.Load(request.Bundle);
+            if (bundle.NeedsSandbox && PodFiles.Count > 0)
+                bundle = bundle.With(PodFiles);
             container.Spec = bundle.Spec;
             NamespacePaths.Check(bundle.Spec.Linux);
             SecurityLabels.Check(bundle.Spec, Log);
@@ -241,7 +253,13 @@ internal sealed class Sandbox : IAsyncDisposable
 
     private async Task BootAsync()
     {
+        await _options.Described;
         var bundle = Bundle.Load(_options.Bundle);
+        if (_options.JoinsCgroup)
+        {
+            _cgroup = HostCgroup.Of(bundle.Spec, File.ReadLines("/proc/self/mountinfo"));
+            _cgroup.Enter(Log);
+        }
         var configuration = bundle.Choose(_options.Configuration);
         var network = await _network;
         var hotPlug = configuration.Machine == MachineType.Q35 && TakesDevices(bundle.Spec);
@@ -343,7 +361,7 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             // Whatever failed above: with this process everything else ends, the directory would stay.
             Directory.Remove();
-            _options.Cgroup?.Leave();
+            _cgroup?.Leave();
         }
     }
 

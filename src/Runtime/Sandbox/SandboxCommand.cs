@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Text;
+using KataLike.Contract.Containerd.SandboxV1;
 using KataLike.Contract.Containerd.TaskV2;
 using KataLike.Contract.Sandbox;
 using KataLike.Contract.Ttrpc;
@@ -39,9 +40,13 @@ internal static class SandboxCommand
         configuration = configuration with { Debug = configuration.Debug || arguments.Debug };
         var root = new StateRoot(arguments.Root);
         var shim = arguments.Door == Door.Shim;
+        var described = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        // Without one the sandbox is to be told by containerd's Sandbox API what it is.
+        if (!shim || File.Exists(PodBundle.PathIn(arguments.Bundle)))
+            described.SetResult();
         await using var sandbox = Sandbox.Begin(new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning, RunsPoststop: shim)
         {
-            Cgroup = shim ? HostCgroup.Of(Bundle.Load(arguments.Bundle).Spec, File.ReadLines("/proc/self/mountinfo")) : null,
+            JoinsCgroup = shim, Described = described.Task,
         });
         var listener = arguments.ListenDescriptor is { } number
             ? new FileDescriptor(number)
@@ -52,9 +57,14 @@ internal static class SandboxCommand
         await using var stubs = new StubSocket(sandbox.Directory.Listen(SandboxDirectory.StdioSocket), sandbox);
         // While the socket still listens: afterwards the name may be a new sandbox's.
         var unlist = new Lazy<bool>(() => Unlist(arguments));
-        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take), events, () => _ = unlist.Value);
+        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take), events, () =>
+        {
+            _ = unlist.Value;
+            described.TrySetException(new RuntimeException("the sandbox was shut down before it was described"));
+        });
+        var pods = new PodSandboxService(sandbox, tasks, arguments.Bundle, () => described.TrySetResult());
         stubs.Start(tasks.ForgetExecAsync);
-        var server = new TtrpcServer([.. TaskServiceTable.For(tasks), SandboxTable.For(new SandboxService(sandbox))]);
+        var server = new TtrpcServer([.. TaskServiceTable.For(tasks), SandboxApiTable.For(pods), SandboxTable.For(new SandboxService(sandbox))]);
 
         using var stop = new CancellationTokenSource();
         var serving = server.ListenAsync(Take(listener), stop.Token);

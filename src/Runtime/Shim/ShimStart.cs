@@ -13,7 +13,8 @@ internal static class ShimStart
     /// <exception cref="RuntimeException">The sandbox process did not come up.</exception>
     public static string Run(ShimArguments arguments, Bootstrap bootstrap, string bundle)
     {
-        var group = Bundle.Load(bundle).Group ?? arguments.Id;
+        // containerd's Sandbox API makes sandboxes that have no specification.
+        var group = (File.Exists(PodBundle.PathIn(bundle)) ? Bundle.Load(bundle).Group : null) ?? arguments.Id;
         StateRoot.ValidateId(group);
         var address = ShimAddress.For(arguments.Address, arguments.Namespace, group, bootstrap.SocketDirectory);
         using var listener = ShimAddress.Listen(address);

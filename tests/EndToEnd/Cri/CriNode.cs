@@ -11,17 +11,29 @@ public sealed class CriNode : IAsyncLifetime
 {
     public const string Image = "localhost/busybox:latest";
     public const string KataLike = "katalike", Runc = "runc";
+
+    /// <summary>By containerd's Sandbox API (version 2 and later).</summary>
+    public const string KataLikeSandbox = "katalike-sandbox";
     private const string PauseImage = "localhost/pause:latest";
     private const string Bridge = "pods0";
     private const string CniPlugins = "/usr/lib/cni";
 
     private readonly string _directory = Directory.CreateTempSubdirectory("klcri-").FullName;
+    private readonly string _programs;
     private readonly string? _hierarchy =
         new[] { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" }.FirstOrDefault(path => File.Exists($"{path}/cgroup.procs"));
 
     private NodeNamespaces? _namespaces;
     private GrpcConnection? _connection;
     private Process? _process;
+
+    public CriNode()
+        : this("")
+    {
+    }
+
+    /// <param name="programs">A directory with another version of containerd and its shim for runc.</param>
+    internal CriNode(string programs) => _programs = programs;
 
     /// <summary>Why nothing can be tested here; null when it can.</summary>
     public string? Missing { get; } = FindMissing();
@@ -73,7 +85,7 @@ public sealed class CriNode : IAsyncLifetime
             await Eventually("the cgroup is empty", () => Task.FromResult(Processes().Count == 0));
         }
         foreach (var cgroup in Cgroups())
-            RemoveTree(cgroup);
+            await RemoveTreeAsync(cgroup);
         if (_namespaces is not null)
             await _namespaces.DisposeAsync();
         Directory.Delete(_directory, recursive: true);
@@ -87,7 +99,7 @@ public sealed class CriNode : IAsyncLifetime
         var join = _hierarchy is null ? "" : $"echo $$ > {Cgroup}/cgroup.procs; ";
         _process = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"{join}exec {enter} containerd -c {_directory}/config.toml >> {_directory}/log 2>&1"])
         {
-            Environment = { ["PATH"] = $"{Repository.Path("out/bin")}:{Environment.GetEnvironmentVariable("PATH")}" },
+            Environment = { ["PATH"] = $"{Repository.Path("out/bin")}:{_programs}:{Environment.GetEnvironmentVariable("PATH")}" },
         });
         await Eventually("containerd answers", async () =>
         {
@@ -216,6 +228,9 @@ public sealed class CriNode : IAsyncLifetime
         [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{KataLike}]
         runtime_type = "io.containerd.katalike.v2"
         privileged_without_host_devices = true
+        [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{KataLikeSandbox}]
+        runtime_type = "io.containerd.katalike.v2"
+        sandboxer = "shim"
         [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{Runc}]
         runtime_type = "io.containerd.runc.v2"
         """;
@@ -249,11 +264,11 @@ public sealed class CriNode : IAsyncLifetime
     private static IEnumerable<string> Hierarchies() =>
         Directory.EnumerateDirectories("/sys/fs/cgroup").Append("/sys/fs/cgroup").Where(path => File.Exists($"{path}/cgroup.procs"));
 
-    private static void RemoveTree(string cgroup)
+    private static async Task RemoveTreeAsync(string cgroup)
     {
-        foreach (var child in Directory.EnumerateDirectories(cgroup))
-            RemoveTree(child);
-        Directory.Delete(cgroup);
+        foreach (var child in Directory.GetDirectories(cgroup))
+            await RemoveTreeAsync(child);
+        await Eventually($"{cgroup} is empty", () => Task.FromResult(TryRemove(cgroup)));
     }
 
     private static string? FindMissing()

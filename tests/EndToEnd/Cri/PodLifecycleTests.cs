@@ -8,9 +8,14 @@ public sealed class PodLifecycleTests(CriNode node) : IClassFixture<CriNode>
     [SkippableTheory]
     [InlineData(CriNode.KataLike)]
     [InlineData(CriNode.Runc)]
-    public async Task A_pod_goes_through_its_life(string handler)
+    public Task A_pod_goes_through_its_life(string handler)
     {
         Skip.If(node.Missing is not null, node.Missing);
+        return LifeAsync(node, handler);
+    }
+
+    internal static async Task LifeAsync(CriNode node, string handler)
+    {
         var before = await node.InventoryAsync();
         var pod = await Pod.RunAsync(node, handler, config =>
         {

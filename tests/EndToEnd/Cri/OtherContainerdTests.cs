@@ -1,0 +1,30 @@
+using KataLike.EndToEnd.Tests.Containerd;
+
+namespace KataLike.EndToEnd.Tests.Cri;
+
+/// <summary>Pods under the containerd of later Debian releases: 1.7 and 2.x, the latter also by its Sandbox API.</summary>
+public sealed class OtherContainerdTests
+{
+    [SkippableTheory]
+    [InlineData("trixie", "v1.7.", CriNode.KataLike)]
+    [InlineData("sid", "v2.", CriNode.KataLike)]
+    [InlineData("sid", "v2.", CriNode.KataLikeSandbox)]
+    public async Task A_pod_goes_through_its_life(string suite, string version, string handler)
+    {
+        var fetched = await HostCommand.RunAsync(Repository.Path("tests/EndToEnd/Cri/fetch-containerd"), [suite]);
+        Skip.If(fetched.ExitCode != 0, $"Debian's {suite} cannot be had: {fetched.Error}");
+        var node = new CriNode(fetched.Text);
+        Skip.If(node.Missing is not null, node.Missing);
+        await node.InitializeAsync();
+        try
+        {
+            var runs = $"v{(await node.Cri.VersionAsync()).RuntimeVersion.TrimStart('v')}";
+            Skip.IfNot(runs.StartsWith(version, StringComparison.Ordinal), $"Debian's {suite} has containerd {runs} now");
+            await PodLifecycleTests.LifeAsync(node, handler);
+        }
+        finally
+        {
+            await node.DisposeAsync();
+        }
+    }
+}
