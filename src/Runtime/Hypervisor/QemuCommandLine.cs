@@ -31,17 +31,21 @@ internal static class QemuCommandLine
         "-append", string.Join(' ', KernelCommandLine(spec)),
         "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
         "-chardev", $"socket,id=qmp,fd={spec.QmpDescriptor}", "-mon", "chardev=qmp,mode=control",
-        "-device", Device(spec, "virtio-rng"),
+        .. HotPluggable(spec),
         // What the guest frees goes back to the host.
         "-device", Device(spec, "virtio-balloon", ",free-page-reporting=on"),
-        // One conventional bus for all: 31 slots, and ACPI is quicker to tell the guest than a port of PCI Express.
-        .. spec.HotPlug ? (string[])["-device", $"pcie-pci-bridge,id={HotPlug.Bus}"] : [],
         .. MemoryToCome(spec),
         .. Vsock(spec),
         .. SharedFileSystem(spec),
         .. Image(spec),
         .. spec.HypervisorParameters,
     ];
+
+    // One conventional bus for all that may come: ACPI is quicker to tell the guest than a port of PCI Express. The kernel gives
+    // an empty bridge no room for devices, so one is there from the start.
+    private static IEnumerable<string> HotPluggable(MachineSpec spec) => spec.HotPlug
+        ? ["-device", $"pcie-pci-bridge,id={HotPlug.Bus}", "-device", Device(spec, "virtio-rng", $",bus={HotPlug.Bus}")]
+        : ["-device", Device(spec, "virtio-rng")];
 
     private static string Machine(MachineSpec spec) => spec.Machine switch
     {
