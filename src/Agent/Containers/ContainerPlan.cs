@@ -39,7 +39,7 @@ internal sealed record ContainerPlan
     public static ContainerPlan From(ContainerRequest request)
     {
         var spec = request.Spec;
-        var linux = spec.Linux ?? new LinuxSpec();
+        var linux = BlockDevices.Translate(spec.Linux ?? new LinuxSpec(), request.Disks);
         RefuseUnsupported(linux);
         if (linux.Seccomp is not null && request.Seccomp is null)
             throw new ContainerException("linux.seccomp: the host has not compiled it");

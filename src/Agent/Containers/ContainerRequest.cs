@@ -17,6 +17,9 @@ internal sealed record ContainerRequest
     /// <summary>Guest paths of bind mounts' sources, by index into the spec's mounts.</summary>
     public required IReadOnlyDictionary<int, string> MountSources { get; init; }
 
+    /// <summary>The guest's numbers of disks that are block devices of the host, by index into linux.devices.</summary>
+    public IReadOnlyDictionary<int, (uint Major, uint Minor)> Disks { get; init; } = new Dictionary<int, (uint, uint)>();
+
     public required Stdio Stdio { get; init; }
 
     /// <summary>Namespaces of the sandbox's first container; null for that one.</summary>

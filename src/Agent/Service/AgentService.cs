@@ -236,6 +236,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
                 Spec = spec,
                 Rootfs = Overlays.Rootfs(overlay),
                 MountSources = Overlays.Sources(overlay),
+                Disks = BlockDevices.Find(overlay),
                 Stdio = streams.Stdio,
                 Sandbox = _namespaces,
                 Network = NetworkFor(spec),

@@ -11,7 +11,7 @@ namespace KataLike.Runtime.Hypervisor;
 /// </summary>
 internal sealed class HotPlug
 {
-    /// <summary>The bus that takes them: up to 31.</summary>
+    /// <summary>The bus that takes them: up to 30.</summary>
     public const string Bus = "hot";
 
     /// <summary>A guest that is booting loses the request: it is repeated.</summary>

@@ -35,6 +35,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _launched = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly LiveVolumes _volumes;
+    private readonly BlockDevices _disks;
     private readonly Task<SandboxNetwork> _network;
     private readonly Task _running;
 
@@ -50,6 +51,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private Sandbox(SandboxOptions options, SandboxDirectory directory)
     {
         (_options, Directory) = (options, directory);
+        _disks = new BlockDevices(() => Machine.Hypervisor.Devices, Log);
         _volumes = new LiveVolumes((request, cancel) => CallAsync((agent, stop) => agent.UpdateVolumeAsync(request, stop), cancel), Log);
         _network = Task.Run(async () =>
         {
@@ -222,7 +224,11 @@ internal sealed class Sandbox : IAsyncDisposable
         NoteChange();
         _volumes.Remove(container.Id);
         // Nobody serves the shares any more when the machine is gone; they vanish with it.
-        return _machine is { } machine && !_ending ? Task.Run(() => machine.Shares.Detach(container.Id)) : Task.CompletedTask;
+        return _machine is { } machine && !_ending ? Task.Run(async () =>
+        {
+            machine.Shares.Detach(container.Id);
+            await _disks.RemoveAsync(container.Id);
+        }) : Task.CompletedTask;
     }
 
     internal Task RunPoststopAsync(Container container) => _options.RunsPoststop
@@ -236,6 +242,7 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         Machine.Shares.Attach(containerId, plan);
         await _volumes.AddAsync(containerId, plan, cancel);
+        await _disks.AddAsync(containerId, plan, cancel);
     }
 
     /// <summary>The container whose processes another one is to see, where its specification names a pid namespace of the host.</summary>
@@ -283,7 +290,8 @@ internal sealed class Sandbox : IAsyncDisposable
 
     /// <summary>Whether devices may come to the machine; if not, it boots quicker.</summary>
     private bool TakesDevices(Spec spec) => _options.RunsPoststop || spec.Hooks?.Prestart is { Count: > 0 } || spec.Hooks?.CreateRuntime is { Count: > 0 }
-        || spec.Linux?.FindNamespace("network") is { Path.Length: > 0 };
+        || spec.Linux?.FindNamespace("network") is { Path.Length: > 0 }
+        || HostBlockDevice.From(spec.Linux).Count > 0;
 
     private async Task UpdateNetworkAsync() => await (await _network).UpdateAsync(TellNetworkAsync);
 

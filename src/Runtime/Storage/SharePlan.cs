@@ -44,6 +44,8 @@ internal sealed record HostFileSystem(string Name, RootfsMount Mount, string Des
 /// </remarks>
 internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<HostFileSystem> FileSystems, Overlay Overlay)
 {
+    public IReadOnlyList<HostBlockDevice> Devices { get; init; } = [];
+
     public const string RootfsName = "rootfs";
 
     private static readonly string[] HostTypes =
@@ -95,7 +97,7 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
                 shares.Add(Share(mount, source, $"{index}", flags, spec.Linux));
             overlay.Mounts.Add(told);
         }
-        return new SharePlan(shares, fileSystems, overlay);
+        return new SharePlan(shares, fileSystems, overlay) { Devices = HostBlockDevice.From(spec.Linux) };
     }
 
     private static MemoryVolume? InMemory(Mount mount, string source, MountTable mounts) => MemoryVolume.Of(source, mounts)

@@ -99,6 +99,27 @@ public class SharePlanTests
         }
     }
 
+    [Theory]
+    [InlineData("b", 8, 1, "b", 8, 1, true, "rwm", "w")]
+    [InlineData("b", 8, 1, "b", 8, 1, true, "", "w")]
+    [InlineData("b", 8, 1, "b", 8, 1, true, "rm", "r")]
+    [InlineData("b", 8, 1, "b", 8, 1, false, "rwm", null)]
+    [InlineData("b", 8, 1, "b", 8, 2, true, "rwm", null)]
+    [InlineData("b", 8, 1, "a", null, null, true, "rwm", null)]
+    [InlineData("b", 8, 1, null, null, null, true, "rwm", null)]
+    [InlineData("c", 8, 1, "b", 8, 1, true, "rwm", null)]
+    [InlineData("b", 5000, 1, "b", 5000, 1, true, "rwm", null)]
+    public void ABlockDeviceIsADiskWhereARuleNamesIt(string type, long major, long minor, string? ruleType, int? ruleMajor, int? ruleMinor, bool allow, string access, string? expected)
+    {
+        var linux = new LinuxSpec
+        {
+            Devices = [new Device { Path = "/dev/x", Type = "b", Major = 1, Minor = 1 }, new Device { Path = "/dev/y", Type = type, Major = major, Minor = minor }],
+            Resources = new Resources { Devices = [new DeviceRule(), new DeviceRule { Allow = allow, Type = ruleType, Major = ruleMajor, Minor = ruleMinor, Access = access }] },
+        };
+        Assert.Equal(
+            expected is null ? [] : [new HostBlockDevice(1, "/dev/y", (uint)major, (uint)minor, expected == "r")], HostBlockDevice.From(linux));
+    }
+
     [Fact]
     public void WhatTheHostMountsIsShared()
     {

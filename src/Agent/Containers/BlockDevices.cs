@@ -1,0 +1,71 @@
+using System.Globalization;
+using KataLike.Contract.Agent;
+using KataLike.Contract.Oci;
+using KataLike.Linux;
+
+namespace KataLike.Agent.Containers;
+
+/// <summary>Disks that the host has plugged in for a container: config.json names them by the host's numbers.</summary>
+internal static class BlockDevices
+{
+    private const int Pause = 5;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    /// <summary>The numbers that the guest has given to them, by index into linux.devices. Waits until the kernel has found them all.</summary>
+    public static Dictionary<int, (uint Major, uint Minor)> Find(Overlay overlay)
+    {
+        var found = new Dictionary<int, (uint, uint)>();
+        var end = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
+        foreach (var device in overlay.Devices)
+        {
+            (uint, uint)? numbers;
+            while ((numbers = Numbers(device.Serial)) is null)
+            {
+                if (Environment.TickCount64 > end)
+                    throw new ContainerException($"linux.devices[{device.Index}]: the disk {device.Serial} has not come");
+                Thread.Sleep(Pause);
+            }
+            found[(int)device.Index] = numbers.Value;
+        }
+        return found;
+    }
+
+    /// <summary>The devices, and the rules that name them, with the guest's numbers.</summary>
+    public static LinuxSpec Translate(LinuxSpec linux, IReadOnlyDictionary<int, (uint Major, uint Minor)> found)
+    {
+        if (found.Count == 0)
+            return linux;
+        var numbers = found.ToLookup(entry => (linux.Devices![entry.Key].Major, linux.Devices[entry.Key].Minor), entry => entry.Value);
+        return linux with
+        {
+            Devices = [.. linux.Devices!.Select((device, index) =>
+                found.TryGetValue(index, out var guests) ? device with { Major = guests.Major, Minor = guests.Minor } : device)],
+            Resources = linux.Resources is null ? null : linux.Resources with
+            {
+                Devices = linux.Resources.Devices?.Select(rule =>
+                    rule is { Type: "b", Major: { } major, Minor: { } minor } && numbers.Contains((major, minor))
+                        ? rule with { Major = numbers[(major, minor)].First().Major, Minor = numbers[(major, minor)].First().Minor } : rule).ToList(),
+            },
+        };
+    }
+
+    private static (uint, uint)? Numbers(string serial)
+    {
+        foreach (var disk in Directory.GetDirectories("/sys/block", "vd*"))
+        {
+            try
+            {
+                if (KernelFiles.Read($"{disk}/serial").Trim() != serial)
+                    continue;
+                var numbers = KernelFiles.Read($"{disk}/dev").Trim().Split(':');
+                return (uint.Parse(numbers[0], CultureInfo.InvariantCulture), uint.Parse(numbers[1], CultureInfo.InvariantCulture));
+            }
+            catch (LinuxException)
+            {
+                // It is coming or going.
+            }
+        }
+        return null;
+    }
+}
