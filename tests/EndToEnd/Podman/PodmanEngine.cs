@@ -5,16 +5,19 @@ using KataLike.EndToEnd.Tests.Containerd;
 namespace KataLike.EndToEnd.Tests.Podman;
 
 /// <summary>A Podman of the tests' own: private storage, state and configuration, and the drop-in that deploy/ holds.</summary>
-public sealed class PodmanEngine(string storageDriver) : IAsyncLifetime
+public sealed class PodmanEngine : IAsyncLifetime
 {
     public const string Image = "localhost/busybox:latest";
 
     // Short: Podman puts Unix sockets below it.
     private readonly string _directory = Directory.CreateTempSubdirectory("klp-").FullName;
+    private readonly string _storageDriver;
 
     public PodmanEngine() : this("vfs")
     {
     }
+
+    internal PodmanEngine(string storageDriver) => _storageDriver = storageDriver;
 
     /// <summary>Why nothing can be tested here; null when it can.</summary>
     public string? Missing { get; } = FindMissing();
@@ -50,7 +53,7 @@ public sealed class PodmanEngine(string storageDriver) : IAsyncLifetime
 
     /// <summary>Buildah on the same storage.</summary>
     internal Task<CommandResult> BuildahAsync(params string[] arguments) => HostCommand.RunAsync(
-        "/usr/bin/env", [Configuration, "buildah", "--root", $"{_directory}/root", "--runroot", $"{_directory}/run", "--storage-driver", storageDriver, .. arguments]);
+        "/usr/bin/env", [Configuration, "buildah", "--root", $"{_directory}/root", "--runroot", $"{_directory}/run", "--storage-driver", _storageDriver, .. arguments]);
 
     internal static string Program(string runtime) => new OciRuntime(runtime, "").Program;
 
@@ -59,7 +62,7 @@ public sealed class PodmanEngine(string storageDriver) : IAsyncLifetime
     private IEnumerable<string> Prefix(string runtime) =>
     [
         Configuration, "podman", "--runtime", Program(runtime), "--cgroup-manager=cgroupfs", "--root", $"{_directory}/root",
-        "--runroot", $"{_directory}/run", "--tmpdir", $"{_directory}/tmp", "--storage-driver", storageDriver, "--events-backend", "none",
+        "--runroot", $"{_directory}/run", "--tmpdir", $"{_directory}/tmp", "--storage-driver", _storageDriver, "--events-backend", "none",
     ];
 
     private static string? FindMissing()
