@@ -71,7 +71,10 @@ internal sealed record Configuration
     /// <summary>Names of annotations below katalike.io/ that a pod may have.</summary>
     public IReadOnlyList<string> Annotations { get; init; } = [];
 
-    // No keys of the file: what a vm section has chosen.
+    // No keys of the file: what a vm section or an annotation has chosen.
+
+    /// <summary>The sandbox gets QEMU's own network, and none of the host's interfaces.</summary>
+    public bool UserNetwork { get; init; }
 
     /// <summary>Appended to QEMU's command line.</summary>
     public IReadOnlyList<string> HypervisorParameters { get; init; } = [];

@@ -38,7 +38,8 @@ internal sealed class StubConnection(
     /// <summary>Steps 2 to 6, until the stub's end closes.</summary>
     public void Serve(string ticket)
     {
-        channel.Send(new StubMessage.Ticket(ticket), sandbox.NetworkNamespace is { } network ? [network] : []);
+        using (var network = sandbox.HoldNetwork())
+            channel.Send(new StubMessage.Ticket(ticket), network is null ? [] : [network]);
         while (channel.Receive() is { } message)
         {
             try

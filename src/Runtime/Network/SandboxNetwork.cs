@@ -19,10 +19,13 @@ internal sealed class SandboxNetwork : IAsyncDisposable
     private readonly Netlink _requests, _events;
     private readonly NetworkRecord? _record;
     private readonly CancellationTokenSource _ended = new();
+    private readonly Lock _holding = new();
     private uint _lastId = NetworkDevices.Loopback;
     private SetNetworkRequest _told = new();
     private HotPlug? _devices;
     private int _queues;
+    private bool _user;
+    private Task? _userPlug;
 
     private SandboxNetwork(FileDescriptor space, NetworkRecord? record = null)
     {
@@ -36,7 +39,15 @@ internal sealed class SandboxNetwork : IAsyncDisposable
         (_requests, _events) = (requests!, events!);
     }
 
+    /// <summary>Until disposed.</summary>
     public FileDescriptor Namespace { get; }
+
+    /// <summary>A descriptor of one's own, without the lock, which ends with this process; null: disposed.</summary>
+    public FileDescriptor? TryHold()
+    {
+        lock (_holding)
+            return Namespace.IsClosed ? null : Files.Reopen(Namespace, Files.ReadOnly);
+    }
 
     /// <summary>Takes the namespace that the first container names, or makes one that is as empty as runc's.</summary>
     /// <param name="directory">The sandbox's, where what has been changed on the host is written down.</param>
@@ -79,6 +90,16 @@ internal sealed class SandboxNetwork : IAsyncDisposable
         }
     }
 
+    /// <summary>The sandbox gets QEMU's own network in place of the namespace's, and QEMU runs in the host's: null.</summary>
+    /// <exception cref="RuntimeException">It has been given a network.</exception>
+    public FileDescriptor? StepAside()
+    {
+        if (_record is not null)
+            throw new RuntimeException($"the annotation {Sandboxes.PodAnnotations.Prefix}network is for a sandbox without a network: linux.namespaces names one");
+        _user = true;
+        return null;
+    }
+
     /// <summary>Plugs in what is there, while the guest boots.</summary>
     /// <param name="devices">Null: the machine takes none.</param>
     /// <exception cref="RuntimeException">An interface cannot be given to the guest.</exception>
@@ -100,6 +121,12 @@ internal sealed class SandboxNetwork : IAsyncDisposable
         try
         {
             ObjectDisposedException.ThrowIf(_ended.IsCancellationRequested, this);
+            if (_user)
+            {
+                await (_userPlug ??= UserNetwork.PlugAsync(_devices ?? throw TakesNone("user")));
+                await TellAsync(UserNetwork.Describe(), tell);
+                return;
+            }
             var now = NetworkSnapshot.Take(_requests);
             var wanted = now.Interfaces([.. _plugs.Values.Select(plug => plug.Tap.Index)], _plugs.ContainsKey);
             foreach (var (index, plug) in _plugs.Where(entry => wanted.All(link => link.Index != entry.Key)).ToList())
@@ -111,11 +138,7 @@ internal sealed class SandboxNetwork : IAsyncDisposable
                 _record?.Write(wanted);
             foreach (var link in wanted.Where(link => !_plugs.ContainsKey(link.Index)))
                 _plugs.Add(link.Index, await AddAsync(link));
-            var request = now.Describe(_plugs.ToDictionary(entry => entry.Key, entry => entry.Value.Id));
-            if (request.Equals(_told))
-                return;
-            await tell(request);
-            _told = request;
+            await TellAsync(now.Describe(_plugs.ToDictionary(entry => entry.Key, entry => entry.Value.Id)), tell);
         }
         catch (Exception error) when (error is LinuxException or QmpException)
         {
@@ -129,8 +152,18 @@ internal sealed class SandboxNetwork : IAsyncDisposable
 
     private Task<NetworkPlug> AddAsync(NetworkLink link) => _devices is { } devices
         ? NetworkPlug.AddAsync(++_lastId, link, Namespace, _requests, devices, _queues)
-        : throw new RuntimeException(
-            $"network: {link.Name}: this machine takes no devices: it must be of type q35, and its first container name a network namespace or have hooks");
+        : throw TakesNone(link.Name);
+
+    private static RuntimeException TakesNone(string name) => new(
+        $"network: {name}: this machine takes no devices: it must be of type q35, and its first container name a network namespace or have hooks");
+
+    private async Task TellAsync(SetNetworkRequest request, Func<SetNetworkRequest, Task> tell)
+    {
+        if (request.Equals(_told))
+            return;
+        await tell(request);
+        _told = request;
+    }
 
     /// <summary>Keeps the guest's network what the host's is, until disposed.</summary>
     public async Task FollowAsync(Func<SetNetworkRequest, Task> tell, Action<string> warn)
@@ -185,7 +218,8 @@ internal sealed class SandboxNetwork : IAsyncDisposable
             plug.Forget(_requests);
         _requests.Dispose();
         _events.Dispose();
-        Namespace.Dispose();
+        lock (_holding)
+            Namespace.Dispose();
         _changing.Release();
     }
 }

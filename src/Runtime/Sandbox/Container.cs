@@ -186,7 +186,8 @@ internal sealed class Container
         try
         {
             using var space = pid > 0 ? NamespaceFiles.Of(pid, Namespaces.Network) : null;
-            return space is not null && _sandbox.NetworkNamespace is { } own && NetworkNamespaces.Same(space, own);
+            using var own = _sandbox.HoldNetwork();
+            return space is not null && own is not null && NetworkNamespaces.Same(space, own);
         }
         catch (LinuxException)
         {

@@ -47,9 +47,9 @@ internal sealed class Machine : IAsyncDisposable
     /// <summary>Starts everything; returns while the guest boots.</summary>
     /// <param name="container">The first one, which says how large the machine must be.</param>
     /// <param name="hotPlug">Devices may come later.</param>
-    /// <param name="network">The network namespace in which QEMU runs: callers that ask for its process's find the sandbox's.</param>
+    /// <param name="network">The network namespace in which QEMU runs: callers that ask for its process's find the sandbox's. Null: the host's.</param>
     public static async Task<Machine> StartAsync(
-        string name, Configuration configuration, Spec container, bool hotPlug, SandboxDirectory directory, FileDescriptor network, Action<string> log)
+        string name, Configuration configuration, Spec container, bool hotPlug, SandboxDirectory directory, FileDescriptor? network, Action<string> log)
     {
         var programs = ProgramPaths.Find(configuration);
         var accelerator = ChosenAccelerator.Choose(configuration.Accelerator);

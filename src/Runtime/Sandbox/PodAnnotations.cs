@@ -24,6 +24,15 @@ internal static class PodAnnotations
         {
             MemoryMib = Integer("memory_mib", value, LeastMemoryMib, configuration.MaxMemoryMib > 0 ? configuration.MaxMemoryMib : int.MaxValue),
         },
+        ["network"] = (configuration, value) => configuration with
+        {
+            UserNetwork = value switch
+            {
+                "user" => true,
+                "none" => false,
+                _ => throw new OciException(Name("network"), $"{value} must be user or none"),
+            },
+        },
         ["kernel_parameters"] = (configuration, value) => configuration with
         {
             KernelParameters =

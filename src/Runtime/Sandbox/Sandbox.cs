@@ -73,19 +73,16 @@ internal sealed class Sandbox : IAsyncDisposable
     /// <summary>0 until QEMU runs.</summary>
     public int HypervisorPid => _machine?.Hypervisor.Pid ?? 0;
 
-    /// <summary>The network namespace of the host that stands for the sandbox's; null: there is none, and nothing will start.</summary>
-    public FileDescriptor? NetworkNamespace
+    /// <summary>A descriptor of one's own of the network namespace that stands for the sandbox's; null: it is gone, or never came to be.</summary>
+    public FileDescriptor? HoldNetwork()
     {
-        get
+        try
         {
-            try
-            {
-                return _network.GetAwaiter().GetResult().Namespace;
-            }
-            catch (Exception error) when (error is RuntimeException or LinuxException)
-            {
-                return null;
-            }
+            return _network.GetAwaiter().GetResult().TryHold();
+        }
+        catch (Exception error) when (error is RuntimeException or LinuxException)
+        {
+            return null;
         }
     }
 
@@ -269,8 +266,9 @@ internal sealed class Sandbox : IAsyncDisposable
         }
         var configuration = bundle.Choose(_options.Configuration);
         var network = await _network;
-        var hotPlug = configuration.Machine == MachineType.Q35 && TakesDevices(bundle.Spec);
-        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, hotPlug, Directory, network.Namespace, Log);
+        var hotPlug = configuration.Machine == MachineType.Q35 && (configuration.UserNetwork || TakesDevices(bundle.Spec));
+        var space = configuration.UserNetwork ? network.StepAside() : network.Namespace;
+        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, hotPlug, Directory, space, Log);
         _machine = machine;
         _launched.SetResult();
         var plugging = network.PlugAsync(hotPlug ? machine.Hypervisor.Devices : null, machine.Size.InitialVcpus);

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using KataLike.EndToEnd.Tests.CommandLine;
 
@@ -54,6 +56,36 @@ public sealed class SharingTests : NetworkCase
         bundle.Write(["true"], spec => Join(spec, pod.Path));
         AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, $"{Id}-2"), 1, "belongs to another sandbox");
         AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    [SkippableFact]
+    public async Task An_annotation_that_is_allowed_gives_a_way_out_through_the_host()
+    {
+        var runtime = Runtime("katalike");
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var bundle = Bundle();
+        string[] dial = ["busybox", "nc", "10.0.2.2", $"{((IPEndPoint)listener.LocalEndpoint).Port}"];
+        bundle.Write(dial, spec => spec["annotations"] = new JsonObject { ["katalike.io/network"] = "user" });
+        AssertRefused(await runtime.RunAsync("run", "--bundle", bundle.Path, Id), 1, "is not allowed");
+
+        File.WriteAllText($"{Directory}/config.toml", "[annotations]\nallowed = [\"network\"]\n");
+        var running = runtime.RunAsync("--config", $"{Directory}/config.toml", "run", "--bundle", bundle.Path, Id);
+        var accepting = listener.AcceptTcpClientAsync();
+        Assert.True(await Task.WhenAny(accepting, running) == accepting, running.IsCompleted ? (await running).ToString() : "");
+        using (var client = await accepting)
+            await client.GetStream().WriteAsync("from outside"u8.ToArray());
+        var result = await running;
+        Assert.True(result is { ExitCode: 0, Text: "from outside" }, result.ToString());
+
+        await using var pod = await PodNamespace.MakeAsync();
+        bundle.Write(dial, spec =>
+        {
+            spec["annotations"] = new JsonObject { ["katalike.io/network"] = "user" };
+            Join(spec, pod.Path);
+        });
+        AssertRefused(
+            await runtime.RunAsync("--config", $"{Directory}/config.toml", "run", "--bundle", bundle.Path, Id), 1, "is for a sandbox without a network");
     }
 
     private Task<string> LookAsync(OciRuntime runtime, string id) => ExecAsync(runtime, id, "busybox", "sh", "-c", Names.Replace("readlink", "busybox readlink", StringComparison.Ordinal));
