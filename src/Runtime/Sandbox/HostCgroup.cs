@@ -12,7 +12,7 @@ internal sealed class HostCgroup
 {
     private const string Procs = "cgroup.procs", UnifiedRoot = "/sys/fs/cgroup";
 
-    private static readonly TimeSpan EndingPatience = TimeSpan.FromSeconds(1), Pause = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan EndingPatience = TimeSpan.FromSeconds(4), Pause = TimeSpan.FromMilliseconds(10);
 
     private readonly IReadOnlyList<(string Root, string Path)> _directories;
 
