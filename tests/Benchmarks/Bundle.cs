@@ -11,7 +11,10 @@ internal static class Bundle
     public static string MakeInPod(string directory, string rootfs, string pod, bool first, params string[] command) => Make(
         directory, rootfs, new() { ["io.kubernetes.cri.sandbox-id"] = pod, ["io.kubernetes.cri.container-type"] = first ? "sandbox" : "container" }, command);
 
-    private static string Make(string directory, string rootfs, Dictionary<string, string> annotations, string[] command)
+    /// <summary>In a network namespace that is there.</summary>
+    public static string MakeIn(string network, string directory, string rootfs, params string[] command) => Make(directory, rootfs, [], command, network);
+
+    private static string Make(string directory, string rootfs, Dictionary<string, string> annotations, string[] command, string? network = null)
     {
         Directory.CreateDirectory(directory);
         var config = new
@@ -21,7 +24,11 @@ internal static class Bundle
             root = new { path = rootfs },
             annotations,
             mounts = new[] { new { destination = "/proc", type = "proc", source = "proc" } },
-            linux = new { namespaces = ((string[])["pid", "mount", "ipc", "uts", "network"]).Select(type => new { type }) },
+            linux = new
+            {
+                namespaces = ((string[])["pid", "mount", "ipc", "uts"]).Select(type => new { type, path = "" })
+                    .Append(new { type = "network", path = network ?? "" }),
+            },
         };
         File.WriteAllText($"{directory}/config.json", JsonSerializer.Serialize(config));
         return directory;

@@ -25,6 +25,9 @@ internal sealed class Measurement(string repository)
     /// <summary>Mebibytes in the place of seconds.</summary>
     public Dictionary<(string Runtime, string Count), List<double>> Idle { get; } = [];
 
+    /// <summary>Megabits a second.</summary>
+    public Dictionary<(string Runtime, string Direction), double> Rates { get; } = [];
+
     public void Life(ContainerRuntime runtime)
     {
         using var place = new Place();
@@ -96,6 +99,22 @@ internal sealed class Measurement(string repository)
         {
             foreach (var id in ids)
                 Remove(runtime, scope, place.Root, id);
+        }
+    }
+
+    /// <summary>How fast the container's network is; a runtime that was told to have none is left out.</summary>
+    public void Network(ContainerRuntime runtime)
+    {
+        if (runtime.Flags.Contains("--network=none"))
+            return;
+        try
+        {
+            foreach (var (direction, rate) in Throughput.Measure(runtime, _rootfs))
+                Rates[(runtime.Name, direction)] = rate;
+        }
+        catch (CommandFailedException failure)
+        {
+            Of(runtime, "network").Failures.Add(failure.Message);
         }
     }
 

@@ -38,6 +38,14 @@ foreach (var runtime in runtimes)
     measurement.Sleep(runtime, 5);
 }
 
+if (Throughput.Missing is { } missing)
+    Console.Error.WriteLine($"network: not measured: {missing}");
+foreach (var runtime in runtimes.Where(_ => Throughput.Missing is null))
+{
+    Console.Error.WriteLine($"network: {runtime.Name}");
+    measurement.Network(runtime);
+}
+
 var report = new Report(measurement, runtimes, runs);
 var table = report.Table();
 Console.WriteLine(table);

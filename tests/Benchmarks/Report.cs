@@ -22,6 +22,8 @@ internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRun
             text.AppendLine($"| `{operation}` | " + string.Join(" | ", runtimes.Select(runtime => Cell(runtime, operation))) + " |");
         foreach (var count in Measurement.Memories)
             text.AppendLine($"| {count}, PSS in MiB | " + string.Join(" | ", runtimes.Select(runtime => Memory(runtime, count))) + " |");
+        foreach (var direction in (string[])[Throughput.Into, Throughput.OutOf])
+            text.AppendLine($"| {direction}, Mbit/s | " + string.Join(" | ", runtimes.Select(runtime => Rate(runtime, direction) is { } rate ? $"{rate}" : "not measured")) + " |");
         text.AppendLine();
         text.AppendLine(string.Join("; ", runtimes.Select(runtime => $"{runtime.Name}: `{runtime.Version}`{string.Concat(runtime.Flags.Select(flag => $" `{flag}`"))}")) + ".");
         foreach (var ((runtime, operation), series) in measurement.Series.Where(entry => entry.Value.Failures.Count > 0))
@@ -41,6 +43,7 @@ internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRun
                 version = runtime.Version,
                 flags = runtime.Flags,
                 operations = Measurement.Operations.ToDictionary(operation => operation, operation => Numbers(runtime, operation)),
+                megabitsPerSecond = new { intoPod = Rate(runtime, Throughput.Into), outOfPod = Rate(runtime, Throughput.OutOf) },
                 pssMebibytes = Measurement.Memories.ToDictionary(count => count, count => Idle(runtime, count)),
             }),
         },
@@ -70,6 +73,9 @@ internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRun
 
     private double? Idle(ContainerRuntime runtime, string count) =>
         measurement.Idle.TryGetValue((runtime.Name, count), out var values) ? Math.Round(Median(values), 1) : null;
+
+    private double? Rate(ContainerRuntime runtime, string direction) =>
+        measurement.Rates.TryGetValue((runtime.Name, direction), out var rate) ? Math.Round(rate) : null;
 
     private object? Numbers(ContainerRuntime runtime, string operation) => measurement.Series.TryGetValue((runtime.Name, operation), out var series)
         ? new
