@@ -26,8 +26,8 @@ internal static class Bundle
             mounts = new[] { new { destination = "/proc", type = "proc", source = "proc" } },
             linux = new
             {
-                namespaces = ((string[])["pid", "mount", "ipc", "uts"]).Select(type => new { type, path = "" })
-                    .Append(new { type = "network", path = network ?? "" }),
+                namespaces = ((string[])["pid", "mount", "ipc", "uts"]).Select(type => (object)new { type })
+                    .Append(network is null ? new { type = "network" } : new { type = "network", path = network }),
             },
         };
         File.WriteAllText($"{directory}/config.json", JsonSerializer.Serialize(config));

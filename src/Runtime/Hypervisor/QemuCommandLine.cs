@@ -48,14 +48,14 @@ internal static class QemuCommandLine
         _ => "q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory",
     };
 
-    // Emulation only: the default translation cache is 1 GiB, and what fills it is resident memory. With three quarters of
-    // this an exec costs three times as much and a boot a quarter more: code is thrown away and translated again.
+    // Emulation only: the default translation cache is 1 GiB, and what fills it is resident memory. With a fifth less
+    // the first exec costs three times as much: what the boot has translated is thrown away, and translated again.
     // Processors that wait to come online make every instruction of the others dearer (15 %), unless all share a thread.
     private static string AcceleratorOf(MachineSpec spec) => spec switch
     {
         { Accelerator: Accelerator.Kvm } => "kvm",
-        { Vcpus: 1, MaxVcpus: > 1 } => "tcg,tb-size=32,thread=single",
-        _ => "tcg,tb-size=32",
+        { Vcpus: 1, MaxVcpus: > 1 } => "tcg,tb-size=40,thread=single",
+        _ => "tcg,tb-size=40",
     };
 
     // Linux takes a processor later only from a hypervisor that it knows, which emulation is not: there all are present
