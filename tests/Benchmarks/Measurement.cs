@@ -112,7 +112,7 @@ internal sealed class Measurement(string repository)
             foreach (var (direction, rate) in Throughput.Measure(runtime, _rootfs))
                 Rates[(runtime.Name, direction)] = rate;
         }
-        catch (CommandFailedException failure)
+        catch (Exception failure) when (failure is CommandFailedException or IOException or FormatException)
         {
             Of(runtime, "network").Failures.Add(failure.Message);
         }
