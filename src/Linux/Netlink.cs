@@ -24,6 +24,9 @@ public sealed unsafe class Netlink : IDisposable
 
     private const int MaxDumpAttempts = 10;
 
+    // The second group is udev's.
+    private const uint EventsOfKernel = 1;
+
     private readonly byte[] _buffer = new byte[DatagramSize];
     private uint _sequence;
 
@@ -33,15 +36,20 @@ public sealed unsafe class Netlink : IDisposable
     public FileDescriptor Socket { get; }
 
     /// <summary>Opens one in the calling thread's network namespace.</summary>
-    public static Netlink Open(NetlinkGroups groups = NetlinkGroups.None)
+    public static Netlink Open(NetlinkGroups groups = NetlinkGroups.None) => new(Bind(Libc.NETLINK_ROUTE, (uint)groups));
+
+    /// <summary>A socket that is readable when a device of any kind has come, changed or gone.</summary>
+    public static FileDescriptor OpenDeviceEvents() => Bind(Libc.NETLINK_KOBJECT_UEVENT, EventsOfKernel);
+
+    private static FileDescriptor Bind(int protocol, uint groups)
     {
         var socket = new FileDescriptor(
-            Libc.Check(Libc.socket(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, Libc.NETLINK_ROUTE), "socket", "AF_NETLINK"));
+            Libc.Check(Libc.socket(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, protocol), "socket", "AF_NETLINK"));
         // struct sockaddr_nl: family, padding, port (the kernel chooses), groups.
         Span<byte> address = stackalloc byte[12];
         address.Clear();
         BinaryPrimitives.WriteUInt16LittleEndian(address, Libc.AF_NETLINK);
-        BinaryPrimitives.WriteUInt32LittleEndian(address[8..], (uint)groups);
+        BinaryPrimitives.WriteUInt32LittleEndian(address[8..], groups);
         fixed (byte* pointer = address)
         {
             if (Libc.bind(socket.Number, pointer, (uint)address.Length) < 0)
@@ -51,7 +59,7 @@ public sealed unsafe class Netlink : IDisposable
                 throw error;
             }
         }
-        return new Netlink(socket);
+        return socket;
     }
 
     /// <summary>Asks the kernel to do something.</summary>
@@ -125,7 +133,7 @@ public sealed unsafe class Netlink : IDisposable
 
 internal static unsafe partial class Libc
 {
-    internal const int AF_NETLINK = 16, SOCK_RAW = 3, NETLINK_ROUTE = 0;
+    internal const int AF_NETLINK = 16, SOCK_RAW = 3, NETLINK_ROUTE = 0, NETLINK_KOBJECT_UEVENT = 15;
     internal const uint RTMGRP_LINK = 1, RTMGRP_NEIGH = 4, RTMGRP_IPV4_IFADDR = 0x10, RTMGRP_IPV6_IFADDR = 0x100;
     internal const uint RTMGRP_IPV4_ROUTE = 0x40, RTMGRP_IPV6_ROUTE = 0x400;
 }

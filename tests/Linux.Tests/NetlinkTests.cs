@@ -7,6 +7,22 @@ public class NetlinkTests
     private static readonly NetworkLink Eth0 = new(5, "eth0", 1, 0x1003, 1500, [2, 0, 0, 0, 0, 1], 0, 0, "veth");
     private static readonly NetworkLink Tap = Eth0 with { Index = 9, Name = "katalike0", Kind = "tun" };
 
+    [SkippableFact]
+    public void ADeviceThatComesIsToldOf()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a network namespace");
+        using var space = NetworkNamespaces.Create();
+        FileDescriptor? opened = null;
+        IReadOnlyList<FileDescriptor> tap = [];
+        NetworkNamespaces.Run(space, () => (opened, tap) = (Netlink.OpenDeviceEvents(), Taps.Create("told%d", 1).Queues));
+        using var events = opened!;
+        Span<byte> first = stackalloc byte[4096];
+        var text = System.Text.Encoding.UTF8.GetString(first[..Files.Read(events, first)]);
+        Assert.StartsWith("add@/devices/virtual/net/told0\0", text, StringComparison.Ordinal);
+        foreach (var queue in tap)
+            queue.Dispose();
+    }
+
     // Header; structure; attributes.
     [Fact]
     public void MessagesAreTheKernels()

@@ -8,27 +8,20 @@ namespace KataLike.Agent.Containers;
 /// <summary>Disks that the host has plugged in for a container: config.json names them by the host's numbers.</summary>
 internal static class BlockDevices
 {
-    private const int Pause = 5;
-
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     /// <summary>The numbers that the guest has given to them, by index into linux.devices. Waits until the kernel has found them all.</summary>
     public static Dictionary<int, (uint Major, uint Minor)> Find(Overlay overlay)
     {
-        var found = new Dictionary<int, (uint, uint)>();
-        var end = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
-        foreach (var device in overlay.Devices)
+        if (overlay.Devices.Count == 0)
+            return [];
+        using var changes = Netlink.OpenDeviceEvents();
+        return overlay.Devices.ToDictionary(device => (int)device.Index, device =>
         {
-            (uint, uint)? numbers;
-            while ((numbers = Numbers(device.Serial)) is null)
-            {
-                if (Environment.TickCount64 > end)
-                    throw new ContainerException($"linux.devices[{device.Index}]: the disk {device.Serial} has not come");
-                Thread.Sleep(Pause);
-            }
-            found[(int)device.Index] = numbers.Value;
-        }
-        return found;
+            var numbers = Arrival.Await(changes, Patience, () => Numbers(device.Serial))
+                ?? throw new ContainerException($"linux.devices[{device.Index}]: the disk {device.Serial} has not come");
+            return (numbers[0], numbers[1]);
+        });
     }
 
     /// <summary>The devices, and the rules that name them, with the guest's numbers.</summary>
@@ -50,16 +43,14 @@ internal static class BlockDevices
         };
     }
 
-    private static (uint, uint)? Numbers(string serial)
+    private static uint[]? Numbers(string serial)
     {
         foreach (var disk in Directory.GetDirectories("/sys/block", "vd*"))
         {
             try
             {
-                if (KernelFiles.Read($"{disk}/serial").Trim() != serial)
-                    continue;
-                var numbers = KernelFiles.Read($"{disk}/dev").Trim().Split(':');
-                return (uint.Parse(numbers[0], CultureInfo.InvariantCulture), uint.Parse(numbers[1], CultureInfo.InvariantCulture));
+                if (KernelFiles.Read($"{disk}/serial").Trim() == serial)
+                    return [.. KernelFiles.Read($"{disk}/dev").Trim().Split(':').Select(number => uint.Parse(number, CultureInfo.InvariantCulture))];
             }
             catch (LinuxException)
             {

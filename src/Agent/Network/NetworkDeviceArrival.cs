@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using KataLike.Contract.Agent;
 using KataLike.Linux;
 
@@ -25,21 +24,8 @@ internal static class NetworkDeviceArrival
 
     private static NetworkLink? Await(byte[] address)
     {
-        // Told of changes before the first look: none is missed.
         using var changes = Netlink.Open(NetlinkGroups.Links);
         using var machine = Netlink.Open();
-        using var epoll = new Epoll();
-        epoll.Add(changes.Socket, PollEvents.Readable, 0);
-        var clock = Stopwatch.StartNew();
-        Span<byte> ignored = stackalloc byte[4096];
-        while (true)
-        {
-            if (Find(machine, address) is { } device)
-                return device;
-            var left = Patience - clock.Elapsed;
-            if (left <= TimeSpan.Zero || epoll.Wait((int)left.TotalMilliseconds + 1).Length == 0)
-                return null;
-            Files.TryRead(changes.Socket, ignored);
-        }
+        return Arrival.Await(changes.Socket, Patience, () => Find(machine, address));
     }
 }

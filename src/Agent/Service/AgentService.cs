@@ -167,8 +167,8 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     public Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context) =>
         Task.FromResult(new AdjustClockResponse { Nanoseconds = Machine.MoveTime(request.Nanoseconds) });
 
-    public async Task<SetProcessorsResponse> SetProcessors(SetProcessorsRequest request, TtrpcContext context) =>
-        new() { Online = (uint)await Processors.SetOnlineAsync((int)Math.Clamp(request.Count, 1, int.MaxValue), context.CancellationToken) };
+    public Task<SetProcessorsResponse> SetProcessors(SetProcessorsRequest request, TtrpcContext context) =>
+        Task.FromResult(new SetProcessorsResponse { Online = (uint)Processors.SetOnline((int)Math.Clamp(request.Count, 1, int.MaxValue)) });
 
     public async Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context) =>
         new() { OutOfMemory = await _outOfMemory.Reader.ReadAsync(context.CancellationToken) };

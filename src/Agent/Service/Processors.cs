@@ -9,16 +9,13 @@ internal static class Processors
     private const string Root = "/sys/devices/system/cpu";
 
     /// <summary>How long a processor that the host has just plugged in may take to show.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2), Interval = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>Until so many are online, the lowest numbers first; answers with how many are.</summary>
-    public static async Task<int> SetOnlineAsync(int count, CancellationToken cancel)
+    public static int SetOnline(int count)
     {
-        for (var waited = TimeSpan.Zero; Numbers().Count < count && waited < Patience; waited += Interval)
-        {
-            await Task.Delay(Interval, cancel);
-        }
-        var numbers = Numbers();
+        using var changes = Netlink.OpenDeviceEvents();
+        var numbers = Arrival.Await(changes, Patience, () => Numbers() is var there && there.Count >= count ? there : null) ?? Numbers();
         // The first has no switch.
         for (var i = 1; i < numbers.Count; i++)
         {

@@ -133,7 +133,7 @@ internal sealed class Container
         {
             // What a higher limit allows is there before it, what a lower one frees goes after.
             _resources = ResourceUpdate.Apply(update, before);
-            await _sandbox.FitAsync(mayShrink: false, cancel);
+            await _sandbox.GrowAsync(cancel);
             if (IsInGuest)
                 await _sandbox.CallAsync((agent, stop) => agent.UpdateAsync(request, stop), cancel);
         }
@@ -142,7 +142,7 @@ internal sealed class Container
             _resources = before;
             throw;
         }
-        await _sandbox.FitAsync(mayShrink: true, cancel);
+        await _sandbox.ShrinkAsync();
     }
 
     public Task<StatsResponse> StatsAsync(CancellationToken cancel = default) => !IsInGuest ? Task.FromResult(new StatsResponse()) :
@@ -165,8 +165,6 @@ internal sealed class Container
         _pid?.Dispose();
         _pid = null;
         await _sandbox.RunPoststopAsync(this);
-        if (!_sandbox.Died.IsCompleted)
-            await _sandbox.FitAsync(mayShrink: true, cancel);
     }, cancel);
 
     /// <summary>What hooks read.</summary>

@@ -158,7 +158,7 @@ internal sealed class Sandbox : IAsyncDisposable
             // Before the sources are cloned: what a hook mounts below them is seen in the guest.
             await container.RunCreationHooksAsync();
             await UpdateNetworkAsync();
-            await FitAsync(mayShrink: false, cancel);
+            await GrowAsync(cancel);
             await container.CreateAsync(bundle, plan, await ProcessesOfAsync(bundle.Spec, cancel), cancel);
             return container;
         }
@@ -201,9 +201,29 @@ internal sealed class Sandbox : IAsyncDisposable
         }
     }
 
-    /// <summary>Gives the machine the size that its containers' limits need now.</summary>
-    internal Task FitAsync(bool mayShrink, CancellationToken cancel) =>
-        Machine.Size.FitAsync(() => Containers.Select(container => container.Resources), mayShrink, cancel);
+    /// <summary>Gives the machine at least the size that its containers' limits need now.</summary>
+    internal Task GrowAsync(CancellationToken cancel) => FitAsync(mayShrink: false, cancel);
+
+    /// <summary>Takes from the machine what its containers' limits no longer need; one that does not give it keeps it.</summary>
+    internal async Task ShrinkAsync()
+    {
+        try
+        {
+            if (!_ending)
+                await FitAsync(mayShrink: true, CancellationToken.None);
+        }
+        catch (TtrpcException error)
+        {
+            Log($"the machine keeps its size: {error.Message}");
+        }
+    }
+
+    private Task<bool> FitAsync(bool mayShrink, CancellationToken cancel) => CallAsync(
+        async (_, stop) =>
+        {
+            await Machine.Size.FitAsync(() => Containers.Select(container => container.Resources), mayShrink, stop);
+            return true;
+        }, cancel);
 
     internal void NoteChange()
     {
@@ -225,6 +245,7 @@ internal sealed class Sandbox : IAsyncDisposable
         {
             machine.Shares.Detach(container.Id);
             await _disks.RemoveAsync(container.Id);
+            await ShrinkAsync();
         }) : Task.CompletedTask;
     }
 
