@@ -8,8 +8,7 @@ internal static class Arrival
 {
     /// <summary>Looks now, and again each time that something has changed; null: it has not come in time.</summary>
     /// <param name="changes">Readable then. Opened by the caller before the first look, so that no change is missed.</param>
-    public static T? Await<T>(FileDescriptor changes, TimeSpan patience, Func<T?> find)
-        where T : class
+    public static T Await<T>(FileDescriptor changes, TimeSpan patience, Func<T> find)
     {
         using var epoll = new Epoll();
         epoll.Add(changes, PollEvents.Readable, 0);
@@ -21,10 +20,10 @@ internal static class Arrival
             {
                 return found;
             }
-            var left = patience - clock.Elapsed;
-            if (left <= TimeSpan.Zero || epoll.Wait((int)left.TotalMilliseconds + 1).Length == 0)
+            var left = patience == Timeout.InfiniteTimeSpan ? -1 : Math.Max(0, (int)(patience - clock.Elapsed).TotalMilliseconds);
+            if (epoll.Wait(left).Length == 0)
             {
-                return null;
+                return default!;
             }
             Files.TryRead(changes, ignored);
         }

@@ -1,3 +1,4 @@
+using KataLike.Agent.Service;
 using KataLike.Agent.Streams;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Ttrpc;
@@ -6,12 +7,12 @@ using KataLike.Linux;
 namespace KataLike.Agent;
 
 /// <summary>The one connection over which the host speaks to the agent. The agent dials; nothing listens in the guest.</summary>
-internal sealed class ControlConnection(uint port, EventLoop loop, IAgent agent)
+internal sealed class ControlConnection(EventLoop loop, AgentService agent)
 {
     private const int FirstPause = 2;
     private const int LongestPause = 100;
 
-    // Before the device is there, or while a host that restores this machine is not ready for it.
+    // While the host is not ready for us.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private readonly TtrpcServer _server = new(AgentServiceTable.For(agent));
@@ -19,7 +20,9 @@ internal sealed class ControlConnection(uint port, EventLoop loop, IAgent agent)
     /// <summary>Serves until the host is gone for good.</summary>
     public async Task RunAsync()
     {
-        while (Dial() is { } socket)
+        // The port that is numbered like this machine is the one that the host has opened for it.
+        var port = VsockSockets.GuestCid() ?? AwaitDevice();
+        while (Dial(port) is { } socket)
         {
             Log.Debug("connected to the host");
             var reason = await _server.ServeAsync(new ControlStream(loop, socket));
@@ -28,7 +31,16 @@ internal sealed class ControlConnection(uint port, EventLoop loop, IAgent agent)
         Log.Error($"no host answers on vsock port {port}");
     }
 
-    private FileDescriptor? Dial()
+    /// <summary>A machine without a vsock device is one that is to be saved: its copies get theirs when they are restored.</summary>
+    private uint AwaitDevice()
+    {
+        using var changes = Netlink.OpenDeviceEvents();
+        agent.Prepare();
+        Template.Prepare();
+        return Arrival.Await(changes, Timeout.InfiniteTimeSpan, VsockSockets.GuestCid)!.Value;
+    }
+
+    private static FileDescriptor? Dial(uint port)
     {
         Log.Debug("dialling the host");
         var deadline = Environment.TickCount64 + (long)Patience.TotalMilliseconds;

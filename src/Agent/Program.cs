@@ -1,4 +1,3 @@
-using System.Globalization;
 using KataLike.Agent.Service;
 using KataLike.Agent.Streams;
 
@@ -19,7 +18,7 @@ internal static class Program
             var parameters = KernelParameters.Read();
             Log.Configure(parameters);
             Boot.PrepareContainers(parameters);
-            Serve(parameters);
+            Serve();
         }
         catch (Exception e)
         {
@@ -31,18 +30,23 @@ internal static class Program
     }
 
     /// <summary>Runs until the machine is to end. The calling thread moves all streams.</summary>
-    private static void Serve(KernelParameters parameters)
+    private static void Serve()
     {
-        if (!uint.TryParse(parameters["katalike.port"], CultureInfo.InvariantCulture, out var port))
-        {
-            throw new InvalidDataException("the kernel's command line has no katalike.port=NUMBER");
-        }
         using var loop = new EventLoop();
         var reaper = new Reaper();
         reaper.Start();
         var agent = new AgentService(loop, reaper);
-        var connection = new ControlConnection(port, loop, agent);
-        _ = connection.RunAsync().ContinueWith(_ => loop.Stop(), TaskScheduler.Default);
+        var connection = new ControlConnection(loop, agent);
+        _ = connection.RunAsync().ContinueWith(
+            ended =>
+            {
+                if (ended.Exception is { } error)
+                {
+                    Log.Error($"the agent failed: {error.InnerException}");
+                }
+                loop.Stop();
+            },
+            TaskScheduler.Default);
         loop.Run();
     }
 }

@@ -10,6 +10,12 @@ public readonly record struct IoVector(nint Base, nint Length);
 /// <summary>What a descriptor refers to (statx): the type bits of the mode, the device's number, the size in bytes.</summary>
 public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint DeviceMinor, ulong Size)
 {
+    /// <summary>The user whose file it is.</summary>
+    public uint Owner { get; init; }
+
+    /// <summary>Others than the owner may write to it.</summary>
+    public bool OthersWrite => (Mode & (Libc.S_IWGRP | Libc.S_IWOTH)) != 0;
+
     public bool IsSocket => (Mode & Libc.S_IFMT) == Libc.S_IFSOCK;
 
     public bool IsPipe => (Mode & Libc.S_IFMT) == Libc.S_IFIFO;
@@ -59,13 +65,35 @@ public static unsafe class Files
         return (new FileDescriptor(ends[0]), new FileDescriptor(ends[1]));
     }
 
+    /// <summary>Where the next read or write of the open file is, in bytes from its start.</summary>
+    public static void Seek(FileDescriptor descriptor, long offset)
+    {
+        if (Libc.lseek(descriptor.Number, offset, Libc.SEEK_SET) < 0)
+            throw new LinuxException(Libc.LastError, "lseek");
+    }
+
+    /// <summary>Writes all bytes at a place of a regular file.</summary>
+    public static void WriteAt(FileDescriptor descriptor, long offset, ReadOnlySpan<byte> bytes)
+    {
+        while (bytes.Length > 0)
+        {
+            nint count;
+            fixed (byte* pointer = bytes)
+                count = Libc.pwrite(descriptor.Number, pointer, (nuint)bytes.Length, offset);
+            if (count < 0 && Libc.LastError != Errno.EINTR)
+                throw new LinuxException(Libc.LastError, "pwrite");
+            bytes = bytes[(int)Math.Max(0, count)..];
+            offset += Math.Max(0, count);
+        }
+    }
+
     public static FileStatus Status(FileDescriptor descriptor)
     {
         Libc.StatxBuffer buffer;
         byte empty = 0;
         Libc.Check(
             Libc.statx(descriptor.Number, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &buffer), "statx");
-        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size);
+        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size) { Owner = buffer.stx_uid };
     }
 
     /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
@@ -131,6 +159,8 @@ internal static unsafe partial class Libc
     internal const int O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
     internal const int O_PATH = 0x200000;
     internal const uint S_IFMT = 0xf000, S_IFSOCK = 0xc000, S_IFREG = 0x8000, S_IFDIR = 0x4000, S_IFCHR = 0x2000, S_IFIFO = 0x1000;
+    internal const int SEEK_SET = 0;
+    internal const uint S_IWGRP = 0x10, S_IWOTH = 2;
     internal const uint STATX_BASIC_STATS = 0x7ff;
 
     /// <summary>struct statx; only the fields that are read here.</summary>
@@ -162,6 +192,12 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial nint write(int fd, byte* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint pwrite(int fd, byte* buffer, nuint count, long offset);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial long lseek(int fd, long offset, int whence);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial nint readv(int fd, IoVector* vectors, int count);

@@ -8,7 +8,7 @@ internal static unsafe partial class Libc
     internal const int CLOCK_REALTIME = 0;
     internal const int RB_POWER_OFF = 0x4321FEDC;
     internal const int RB_AUTOBOOT = 0x01234567;
-    internal const nuint RNDADDENTROPY = 0x40085203;
+    internal const nuint RNDADDENTROPY = 0x40085203, RNDRESEEDCRNG = 0x5207;
 
     /// <summary>struct timespec.</summary>
     internal struct Timespec
@@ -49,7 +49,7 @@ public static unsafe class Machine
         Libc.Check(Libc.clock_settime(Libc.CLOCK_REALTIME, &time), "clock_settime");
     }
 
-    /// <summary>Adds bytes to the random number generator and credits them in full (random(4)).</summary>
+    /// <summary>Adds bytes to the random number generator, credits them in full, and makes all that it gives from now on depend on them (random(4)).</summary>
     /// <param name="random">/dev/random, open for writing.</param>
     public static void AddEntropy(FileDescriptor random, ReadOnlySpan<byte> entropy)
     {
@@ -63,6 +63,7 @@ public static unsafe class Machine
         {
             Libc.Check(Libc.ioctl(random.Number, Libc.RNDADDENTROPY, start), "ioctl", "RNDADDENTROPY");
         }
+        Libc.Check(Libc.ioctl(random.Number, Libc.RNDRESEEDCRNG, null), "ioctl", "RNDRESEEDCRNG");
     }
 
     /// <summary>Writes what the file systems hold back.</summary>

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace KataLike.Linux;
 
-/// <summary>A shared, writable mapping of a descriptor's first bytes; unmapped when disposed.</summary>
+/// <summary>A mapping of a descriptor's first bytes, or of memory; unmapped when disposed.</summary>
 public sealed unsafe class MappedMemory : SafeHandle
 {
     private MappedMemory(nint address, ulong length) : base(-1, ownsHandle: true)
@@ -18,12 +18,27 @@ public sealed unsafe class MappedMemory : SafeHandle
 
     public byte* Pointer => (byte*)handle;
 
-    /// <summary>Maps the first <paramref name="length"/> bytes, which the file must have: beyond its end is SIGBUS.</summary>
-    public static MappedMemory Share(FileDescriptor descriptor, ulong length)
+    /// <summary>Some of the bytes.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">They are not all in the mapping.</exception>
+    public ReadOnlySpan<byte> Slice(ulong offset, int length)
     {
-        var address = Libc.mmap(
-            0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED | Libc.MAP_NORESERVE,
-            descriptor.Number, 0);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)length, Length - offset);
+        // SAFETY: checked above.
+        return new ReadOnlySpan<byte>(Pointer + offset, length);
+    }
+
+    /// <summary>Maps the first <paramref name="length"/> bytes, which the file must have: beyond its end is SIGBUS.</summary>
+    public static MappedMemory Share(FileDescriptor descriptor, ulong length) =>
+        Map(length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED | Libc.MAP_NORESERVE, descriptor.Number);
+
+    /// <summary>The same for reading only.</summary>
+    public static MappedMemory Read(FileDescriptor descriptor, ulong length) => Map(length, Libc.PROT_READ, Libc.MAP_SHARED, descriptor.Number);
+
+    internal static MappedMemory Map(ulong length, int protection, int flags, int descriptor)
+    {
+        var address = Libc.mmap(0, (nuint)length, protection, flags, descriptor, 0);
         if (address == -1)
             throw new LinuxException(Libc.LastError, "mmap", $"{length} bytes");
         return new MappedMemory(address, length);
@@ -32,9 +47,16 @@ public sealed unsafe class MappedMemory : SafeHandle
     protected override bool ReleaseHandle() => Libc.munmap(handle, (nuint)Length) == 0;
 }
 
-/// <summary>Memory files.</summary>
+/// <summary>Memory of this process and of files.</summary>
 public static unsafe class Memory
 {
+    /// <summary>Fills so many bytes of memory that is free with zeroes, by taking them for a moment.</summary>
+    public static void Clear(ulong length)
+    {
+        if (length > 0)
+            MappedMemory.Map(length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_POPULATE, -1).Dispose();
+    }
+
     /// <summary>An unnamed file in memory of a size in bytes.</summary>
     public static FileDescriptor CreateFile(string name, ulong size)
     {
@@ -54,7 +76,8 @@ public static unsafe class Memory
 internal static unsafe partial class Libc
 {
     internal const uint MFD_CLOEXEC = 1;
-    internal const int PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_NORESERVE = 0x4000;
+    internal const int PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2;
+    internal const int MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000;
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int memfd_create(byte* name, uint flags);

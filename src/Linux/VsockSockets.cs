@@ -51,6 +51,15 @@ public static unsafe class VsockSockets
             BinaryPrimitives.ReadUInt32LittleEndian(address[4..]));
     }
 
+    /// <summary>This machine's own context id, by which the host names it; null as long as it has no vsock device.</summary>
+    public static uint? GuestCid()
+    {
+        using var vsock = Files.Open("/dev/vsock", Files.ReadOnly);
+        uint cid;
+        Libc.Check(Libc.ioctl(vsock.Number, Libc.IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid), "ioctl", "IOCTL_VM_SOCKETS_GET_LOCAL_CID");
+        return cid is > HostCid and < AnyCid ? cid : null;
+    }
+
     public static FileDescriptor Connect(uint cid, uint port)
     {
         var socket = Create();
@@ -100,7 +109,7 @@ internal static unsafe partial class Libc
 {
     internal const int AF_VSOCK = 40;
     internal const uint VMADDR_CID_ANY = 0xffffffff;
-    internal const nuint VHOST_VSOCK_SET_GUEST_CID = 0x4008af60;
+    internal const nuint VHOST_VSOCK_SET_GUEST_CID = 0x4008af60, IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int ioctl(int fd, nuint request, void* argument);

@@ -65,6 +65,10 @@ internal sealed record Configuration
     /// <summary>The guest's kernel and agent log to the console, and the sandbox process says what it does.</summary>
     public bool Debug { get; init; }
 
+    /// <summary>A sandbox is a copy of a saved machine where there is one, and shares no memory with others afterwards.</summary>
+    public bool Templates { get; init; } = true;
+    public string TemplateDirectory { get; init; } = Runtime.Templates.TemplateStore.DefaultDirectory;
+
     /// <summary>What the vm section of config.json may choose.</summary>
     public VmAllowance Vm { get; init; } = new();
 
@@ -141,6 +145,8 @@ internal sealed record Configuration
         [("guest", "kernel_parameters")] = (c, entry) => c with { KernelParameters = entry.Strings() },
         [("sandbox", "boot_timeout_seconds")] = (c, entry) => c with { BootTimeoutSeconds = entry.Integer(1, 3600) },
         [("sandbox", "debug")] = (c, entry) => c with { Debug = entry.Boolean() },
+        [("template", "enabled")] = (c, entry) => c with { Templates = entry.Boolean() },
+        [("template", "directory")] = (c, entry) => c with { TemplateDirectory = entry.AbsolutePath() },
         [("vm", "hypervisor_paths")] = (c, entry) => c with { Vm = c.Vm with { HypervisorPaths = entry.Strings() } },
         [("vm", "hypervisor_parameters")] = (c, entry) => c with { Vm = c.Vm with { HypervisorParameters = entry.Strings() } },
         [("vm", "kernel_paths")] = (c, entry) => c with { Vm = c.Vm with { KernelPaths = entry.Strings() } },

@@ -108,7 +108,7 @@ public sealed class GuestMachine : IAsyncLifetime
         _parent = ShareNamespace.Enter(shared);
         var vsock = new VhostUserVsock();
         Vsock = vsock;
-        OpenControl(0);
+        OpenControl(vsock.GuestCid);
         var spec = new MachineSpec
         {
             Name = "guest-tests",
@@ -121,7 +121,6 @@ public sealed class GuestMachine : IAsyncLifetime
             Kernel = kernel,
             Initrd = initrd,
             KernelParameters = ["katalike.log=debug"],
-            ControlPort = _control!.Port,
             QmpDescriptor = VirtualMachine.QmpNumber,
             Vsock = new VsockSpec.VhostUser(VirtualMachine.VsockNumber),
         };

@@ -87,7 +87,7 @@ internal sealed class Cgroup : IDisposable
     {
         try
         {
-            var program = Bpf.LoadDeviceProgram(DeviceProgram.Compile(rules));
+            var program = DeviceProgram.Make(rules);
             Bpf.Attach(Directory, program, replaced: _deviceProgram);
             _deviceProgram?.Dispose();
             _deviceProgram = program;

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using KataLike.Contract.Oci;
+using KataLike.Linux;
 
 namespace KataLike.Agent.Cgroups;
 
@@ -22,6 +23,25 @@ internal static class DeviceProgram
 
     private static DeviceRule Allow(string type, long? major, long? minor, string access = "rwm") =>
         new() { Allow = true, Type = type, Major = major, Minor = minor, Access = access };
+
+    private static readonly List<(byte[] Code, FileDescriptor Program)> _loaded = [];
+
+    /// <summary>Has those verified that most containers ask for; done in a template, it need not be done in its copies.</summary>
+    public static void LoadUsual()
+    {
+        foreach (var rules in (DeviceRule[][])[[], [new DeviceRule { Allow = false, Access = "rwm" }]])
+        {
+            var code = Compile(rules);
+            _loaded.Add((code, Bpf.LoadDeviceProgram(code)));
+        }
+    }
+
+    /// <summary>The program in the kernel.</summary>
+    public static FileDescriptor Make(IEnumerable<DeviceRule> rules)
+    {
+        var code = Compile(rules);
+        return _loaded.Find(loaded => loaded.Code.AsSpan().SequenceEqual(code)).Program?.Duplicate() ?? Bpf.LoadDeviceProgram(code);
+    }
 
     /// <summary>struct bpf_insn, 8 bytes each.</summary>
     public static byte[] Compile(IEnumerable<DeviceRule> rules)

@@ -34,6 +34,13 @@ internal sealed class PodNetwork
             return _namespace ??= NetworkNamespaces.Create();
     }
 
+    /// <summary>Makes it before anything is known of it.</summary>
+    public void Prepare()
+    {
+        lock (_lock)
+            Open();
+    }
+
     /// <summary>Takes a container's network for the sandbox's, which has none yet.</summary>
     public void Adopt(FileDescriptor space)
     {

@@ -28,6 +28,20 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     // The first container's id while it has namespaces and no process.
     private string? _held;
 
+    /// <summary>Does what every sandbox needs and none decides, in a machine that is to be saved.</summary>
+    public void Prepare()
+    {
+        _network.Prepare();
+        Sandbox.MountSharedMemory();
+        DeviceProgram.LoadUsual();
+        // What the reader of JSON makes of the types that it has not met before.
+        _ = Spec.Parse("""
+            {"ociVersion": "1.0.2", "process": {"args": ["a"], "env": [], "cwd": "/", "user": {"uid": 0, "gid": 0}, "capabilities": {}},
+            "root": {"path": "rootfs"}, "mounts": [{"destination": "/proc", "type": "proc", "source": "proc", "options": []}],
+            "linux": {"namespaces": [{"type": "pid"}], "resources": {"devices": [], "memory": {}, "cpu": {}, "pids": {"limit": 1}}}}
+            """u8);
+    }
+
     public Task<SetUpSandboxResponse> SetUpSandbox(SetUpSandboxRequest request, TtrpcContext context) =>
         Task.FromResult(Sandbox.SetUp(request));
 

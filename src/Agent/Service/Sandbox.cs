@@ -87,7 +87,7 @@ internal static class Sandbox
     }
 
     /// <summary>Common to the sandbox's containers (agent.proto, MountSource.sandbox_tmpfs).</summary>
-    private static void MountSharedMemory()
+    public static void MountSharedMemory()
     {
         if (Directory.Exists(SharedMemory))
         {

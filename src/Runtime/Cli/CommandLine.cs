@@ -11,7 +11,7 @@ internal static class CommandLine
         CheckCommand.Command, CheckpointCommands.Checkpoint, CreateCommand.Command, DeleteCommand.Command, EventsCommand.Command, ExecCommand.Command,
         FeaturesCommand.Command, InstallCommand.Install, KillCommand.Command, ListCommand.Command, PauseCommand.Command, ProcessesCommand.Command,
         CheckpointCommands.Restore, ResumeCommand.Command, RunCommand.Command, SpecCommand.Command, StartCommand.Command,
-        StateCommand.Command, InstallCommand.Uninstall, UpdateCommand.Command,
+        StateCommand.Command, TemplateCommand.Command, InstallCommand.Uninstall, UpdateCommand.Command,
     ];
 
     /// <returns>The exit code of the process.</returns>

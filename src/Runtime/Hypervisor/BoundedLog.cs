@@ -16,7 +16,9 @@ internal sealed class BoundedLog : IDisposable
     private readonly FileStream _file;
     private readonly Stream _stream;
     private readonly Lock _lock = new();
+    private readonly TaskCompletionSource _said = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private byte[] _tail = [];
+    private string? _awaited;
 
     public BoundedLog(string path)
     {
@@ -41,6 +43,24 @@ internal sealed class BoundedLog : IDisposable
         }
     }
 
+    /// <summary>Completes when this has been written. One text may be waited for.</summary>
+    public Task SaidAsync(string text)
+    {
+        lock (_lock)
+            _awaited = text;
+        Look();
+        return _said.Task;
+    }
+
+    private void Look()
+    {
+        string? awaited;
+        lock (_lock)
+            awaited = _awaited;
+        if (awaited is not null && Tail.Contains(awaited, StringComparison.Ordinal))
+            _said.TrySetResult();
+    }
+
     private async Task ReadAsync()
     {
         try
@@ -59,6 +79,7 @@ internal sealed class BoundedLog : IDisposable
     {
         lock (_lock)
             _tail = [.. _tail.AsSpan(Math.Max(0, _tail.Length + bytes.Length - TailLimit)), .. bytes];
+        Look();
         var room = (int)Math.Min(bytes.Length, FileLimit - _file.Length);
         if (room > 0)
             _file.Write(bytes[..room]);

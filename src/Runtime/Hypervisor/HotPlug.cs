@@ -48,8 +48,9 @@ internal sealed class HotPlug
         properties["driver"] = driver;
         properties["id"] = id;
         properties["bus"] = Bus;
-        // Of ports, which the old interface has, the bus has none to give.
-        properties["disable-legacy"] = "on";
+        // Of ports, which the old interface has, the bus has none to give. vhost-user devices never had that interface.
+        if (!driver.StartsWith("vhost-user-", StringComparison.Ordinal))
+            properties["disable-legacy"] = "on";
         return _qmp.ExecuteAsync("device_add", properties, null, cancel);
     }
 

@@ -31,17 +31,34 @@ internal sealed record MachineSpec
     /// <summary>The kernel says everything on the console.</summary>
     public bool Debug { get; init; }
 
-    /// <summary>The host's vsock port that the agent dials.</summary>
-    public required uint ControlPort { get; init; }
+    public MachineOrigin Origin { get; init; } = MachineOrigin.Boot;
+
+    /// <summary>Under emulation: processors that come online later run beside the others, which costs each 15 %.</summary>
+    public bool Parallel { get; init; }
 
     /// <summary>Devices can come later. Costs 40 ms of CPU time under emulation.</summary>
     public bool HotPlug { get; init; }
 
     public required int QmpDescriptor { get; init; }
-    public required VsockSpec Vsock { get; init; }
+
+    /// <summary>Null: a template has none.</summary>
+    public required VsockSpec? Vsock { get; init; }
 
     /// <summary>A connection to virtiofsd; null: no shared files.</summary>
     public int? SharedFilesDescriptor { get; init; }
+}
+
+/// <summary>How a machine comes to be what it is when its first container comes.</summary>
+internal enum MachineOrigin
+{
+    /// <summary>The guest boots.</summary>
+    Boot,
+
+    /// <summary>It boots, without the devices that its copies are to get, and is then saved.</summary>
+    Template,
+
+    /// <summary>It goes on where a template was saved.</summary>
+    Copy,
 }
 
 /// <summary>The guest's vsock device.</summary>
@@ -58,4 +75,7 @@ internal abstract record VsockSpec
 internal static class SharedFiles
 {
     public const string Tag = "katalike";
+
+    /// <summary>Descriptors of a virtqueue.</summary>
+    public const int QueueSize = 1024;
 }

@@ -23,12 +23,9 @@ internal static class QemuCommandLine
         "-smp", Processors(spec),
         "-m", MemoryToComeMib(spec.MemoryMib, spec.MaxMemoryMib) is > 0 and var more
             ? $"{spec.MemoryMib}M,slots=1,maxmem={spec.MemoryMib + more}M" : $"{spec.MemoryMib}M",
-        // Shared, because vhost-user back ends read and write it.
-        "-object", $"memory-backend-memfd,id=memory,size={spec.MemoryMib}M,share=on",
+        "-object", Memory(spec),
         .. Firmware(spec),
-        "-kernel", spec.Kernel,
-        .. spec.Initrd is { } initrd ? (string[])["-initrd", initrd] : [],
-        "-append", string.Join(' ', KernelCommandLine(spec)),
+        .. Guest(spec),
         "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
         "-chardev", $"socket,id=qmp,fd={spec.QmpDescriptor}", "-mon", "chardev=qmp,mode=control",
         .. HotPlugBus(spec),
@@ -40,6 +37,21 @@ internal static class QemuCommandLine
         .. Image(spec),
         .. spec.HypervisorParameters,
     ];
+
+    // Shared, because vhost-user back ends read and write it.
+    private static string Memory(MachineSpec spec) => spec.Origin == MachineOrigin.Boot
+        ? $"memory-backend-memfd,id=memory,size={spec.MemoryMib}M,share=on"
+        : $"memory-backend-file,id=memory,size={spec.MemoryMib}M,share=on,mem-path=/proc/self/fd/{VirtualMachine.MemoryNumber}";
+
+    // The kernel is in a copy's memory.
+    private static IEnumerable<string> Guest(MachineSpec spec) => spec.Origin == MachineOrigin.Copy
+        ? ["-incoming", "defer", "-S"]
+        :
+        [
+            "-kernel", spec.Kernel,
+            .. spec.Initrd is { } initrd ? (string[])["-initrd", initrd] : [],
+            "-append", string.Join(' ', KernelCommandLine(spec)),
+        ];
 
     private static string Machine(MachineSpec spec) => spec.Machine switch
     {
@@ -54,7 +66,7 @@ internal static class QemuCommandLine
     private static string AcceleratorOf(MachineSpec spec) => spec switch
     {
         { Accelerator: Accelerator.Kvm } => "kvm",
-        { Vcpus: 1, MaxVcpus: > 1 } => "tcg,tb-size=40,thread=single",
+        { Vcpus: 1, MaxVcpus: > 1, Parallel: false } => "tcg,tb-size=40,thread=single",
         _ => "tcg,tb-size=40",
     };
 
@@ -105,8 +117,6 @@ internal static class QemuCommandLine
         }
         foreach (var parameter in spec.KernelParameters)
             yield return parameter;
-        // The last of a name counts: nothing that was configured takes its place.
-        yield return $"katalike.port={spec.ControlPort}";
     }
 
     // One conventional bus for all: 31 slots. A device that is there from the beginning makes the guest give the bus memory
@@ -115,8 +125,12 @@ internal static class QemuCommandLine
         ? ["-device", $"pcie-pci-bridge,id={HotPlug.Bus}", "-device", Device(spec, "virtio-rng", $",bus={HotPlug.Bus},disable-legacy=on")]
         : ["-device", Device(spec, "virtio-rng")];
 
+    // A copy's devices are plugged in once it is there: QEMU saves no machine that has any of them.
     private static IEnumerable<string> Vsock(MachineSpec spec) => spec.Vsock switch
     {
+        null => [],
+        VsockSpec.Kernel when spec.Origin == MachineOrigin.Copy => [],
+        VsockSpec.VhostUser vsock when spec.Origin == MachineOrigin.Copy => ["-chardev", $"socket,id=vsock,fd={vsock.Descriptor}"],
         VsockSpec.Kernel vsock =>
             ["-device", Device(spec, "vhost-vsock", $",guest-cid={vsock.GuestCid},vhostfd={vsock.Descriptor}")],
         VsockSpec.VhostUser vsock =>
@@ -132,7 +146,8 @@ internal static class QemuCommandLine
         :
         [
             "-chardev", $"socket,id=shared,fd={descriptor}",
-            "-device", Device(spec, "vhost-user-fs", $",chardev=shared,tag={SharedFiles.Tag},queue-size=1024"),
+            .. spec.Origin == MachineOrigin.Copy
+                ? (string[])[] : ["-device", Device(spec, "vhost-user-fs", $",chardev=shared,tag={SharedFiles.Tag},queue-size={SharedFiles.QueueSize}")],
         ];
 
     // The guest may write to it, and what it writes is forgotten: many machines may have one image.

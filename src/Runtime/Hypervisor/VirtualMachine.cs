@@ -1,15 +1,20 @@
+using System.Text.Json.Nodes;
 using KataLike.Linux;
 using KataLike.Runtime.Storage;
 
 namespace KataLike.Runtime.Hypervisor;
 
 /// <summary>What QEMU needs from us, by descriptor. Closed here once QEMU has them.</summary>
-internal sealed record MachineDescriptors(FileDescriptor Vsock, FileDescriptor? SharedFiles);
+internal sealed record MachineDescriptors(FileDescriptor? Vsock, FileDescriptor? SharedFiles)
+{
+    /// <summary>The memory of a template or a copy. It stays the caller's.</summary>
+    public FileDescriptor? Memory { get; init; }
+}
 
 /// <summary>A running machine. Its end shows in <see cref="Ended"/>, however it came about.</summary>
 internal sealed class VirtualMachine : IAsyncDisposable
 {
-    public const int QmpNumber = 3, VsockNumber = 4, SharedFilesNumber = 5;
+    public const int QmpNumber = 3, VsockNumber = 4, SharedFilesNumber = 5, MemoryNumber = 6;
 
     private const int SigKill = 9;
 
@@ -39,12 +44,15 @@ internal sealed class VirtualMachine : IAsyncDisposable
         var console = new BoundedLog(consoleLog);
         var log = new BoundedLog(qemuLog);
         var (ours, qmp) = UnixSockets.Pair();
-        var files = new List<(FileDescriptor, int)>
+        var files = new List<(FileDescriptor, int)> { (console.ChildEnd, 1), (log.ChildEnd, 2), (qmp, QmpNumber) };
+        foreach (var (file, number) in new[]
         {
-            (console.ChildEnd, 1), (log.ChildEnd, 2), (qmp, QmpNumber), (descriptors.Vsock, VsockNumber),
-        };
-        if (descriptors.SharedFiles is { } shared)
-            files.Add((shared, SharedFilesNumber));
+            (descriptors.Vsock, VsockNumber), (descriptors.SharedFiles, SharedFilesNumber), (descriptors.Memory, MemoryNumber),
+        })
+        {
+            if (file is not null)
+                files.Add((file, number));
+        }
         try
         {
             var process = parent.Start(new ProcessStart
@@ -74,6 +82,40 @@ internal sealed class VirtualMachine : IAsyncDisposable
 
     /// <summary>An exception for something that went wrong with this machine: carries what it said last.</summary>
     public VmException Failure(string reason, Exception? cause = null) => new(reason, _log.Tail, _console.Tail, cause);
+
+    /// <summary>Stops the machine and writes its state to the file; its memory is where it was.</summary>
+    /// <exception cref="QmpException">It cannot be saved.</exception>
+    public async Task SaveAsync(FileDescriptor state)
+    {
+        await _qmp.ExecuteAsync("stop");
+        await Migration.RunAsync(_qmp, "migrate", state);
+    }
+
+    /// <summary>Makes the machine what was saved, gives it the devices that it has of its own, and lets it run.</summary>
+    /// <exception cref="QmpException">It does not fit.</exception>
+    public async Task RestoreAsync(MachineSpec spec, FileDescriptor state)
+    {
+        await Migration.RunAsync(_qmp, "migrate-incoming", state);
+        if (spec.Vsock is VsockSpec.Kernel kernel)
+        {
+            await Devices.AddAsync("vhost-vsock-pci", "vsock-device", new JsonObject
+            {
+                ["guest-cid"] = kernel.GuestCid, ["vhostfd"] = $"{kernel.Descriptor}",
+            });
+        }
+        else if (spec.Vsock is VsockSpec.VhostUser)
+        {
+            await Devices.AddAsync("vhost-user-vsock-pci", "vsock-device", new JsonObject { ["chardev"] = "vsock" });
+        }
+        await Devices.AddAsync("vhost-user-fs-pci", "shared-device", new JsonObject
+        {
+            ["chardev"] = "shared", ["tag"] = SharedFiles.Tag, ["queue-size"] = SharedFiles.QueueSize,
+        });
+        await _qmp.ExecuteAsync("cont");
+    }
+
+    /// <summary>Completes when the guest has written this on its console.</summary>
+    public Task SaidAsync(string text) => _console.SaidAsync(text);
 
     /// <summary>Ends QEMU at once: by QMP, and by SIGKILL when it does not within the time.</summary>
     public async Task QuitAsync(TimeSpan patience)

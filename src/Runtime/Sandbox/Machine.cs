@@ -1,13 +1,12 @@
-using System.Globalization;
 using System.Security.Cryptography;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using KataLike.Contract.Agent;
-using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Storage;
+using KataLike.Runtime.Templates;
 using KataLike.Runtime.Vsock;
 
 namespace KataLike.Runtime.Sandboxes;
@@ -17,8 +16,12 @@ internal sealed class Machine : IAsyncDisposable
 {
     private static readonly TimeSpan QemuFollows = TimeSpan.FromMilliseconds(300);
 
+    /// <summary>From the moment that a copy runs to its agent's call, which takes a tenth of a second.</summary>
+    private static readonly TimeSpan CopyPatience = TimeSpan.FromSeconds(20);
+
     private readonly Virtiofsd _virtiofsd;
     private readonly VsockChannel _control;
+    private MachineSpec _spec = null!;
 
     private Machine(ShareNamespace shares, IVsock vsock, Virtiofsd virtiofsd, VirtualMachine hypervisor,
         VsockChannel control, AgentClient agent)
@@ -44,20 +47,67 @@ internal sealed class Machine : IAsyncDisposable
         return ended is Task<string> reason ? await reason : $"virtiofsd ended: {_virtiofsd.LogTail}";
     }
 
-    /// <summary>Starts everything; returns while the guest boots.</summary>
-    /// <param name="container">The first one, which says how large the machine must be.</param>
-    /// <param name="hotPlug">Devices may come later.</param>
+    /// <summary>Devices can be plugged in.</summary>
+    public required bool HotPlug { get; init; }
+
+    /// <summary>
+    /// Starts everything; returns while the guest boots. Where there is a template it is a copy of that: it returns when the agent
+    /// has dialled, and one that comes to nothing is thrown away and made up for by a boot.
+    /// </summary>
     /// <param name="network">The network namespace in which QEMU runs: callers that ask for its process's find the sandbox's. Null: the host's.</param>
     public static async Task<Machine> StartAsync(
-        string name, Configuration configuration, Spec container, bool hotPlug, SandboxDirectory directory, FileDescriptor? network, Action<string> log)
+        string name, Configuration configuration, MachinePlan plan, TemplatePlan? template, SandboxDirectory directory, FileDescriptor? network, Action<string> log)
     {
-        var programs = ProgramPaths.Find(configuration);
-        var accelerator = ChosenAccelerator.Choose(configuration.Accelerator);
-        if (accelerator.Note is { } note)
+        if (plan.Note is { } note)
             log(note);
-        var size = SandboxSize.For(container, configuration, accelerator.Accelerator,
-            HostMemoryMib(), Environment.ProcessorCount);
+        var store = new TemplateStore(configuration.TemplateDirectory);
+        if (template is not null && store.Find(template.Key) is { } saved)
+        {
+            using (saved)
+            {
+                try
+                {
+                    return await CopyAsync(name, configuration, plan, template, saved, directory, network, log);
+                }
+                catch (Exception error) when (error is VmException or QmpException or InvalidDataException)
+                {
+                    log($"the template is of no use and is thrown away, the sandbox boots: {error.Message}");
+                    store.Discard(template.Key);
+                }
+            }
+        }
+        return await StartAsync(configuration, plan.Size, plan.Programs, plan.Spec with { Name = name }, memory: null, directory, network, log);
+    }
 
+    private static async Task<Machine> CopyAsync(
+        string name, Configuration configuration, MachinePlan plan, TemplatePlan template, Template saved, SandboxDirectory directory,
+        FileDescriptor? network, Action<string> log)
+    {
+        var spec = template.Machine.Spec with { Name = name, Origin = MachineOrigin.Copy, Parallel = plan.Size.Vcpus > 1 };
+        using var memory = Memory.CreateFile("memory", (ulong)spec.MemoryMib << 20);
+        var machine = await StartAsync(configuration, template.Machine.Size, plan.Programs, spec, memory, directory, network, log);
+        try
+        {
+            // While QEMU is starting.
+            saved.CopyMemory(memory);
+            using var state = saved.OpenState();
+            await machine.WhileRunningAsync(machine.Hypervisor.RestoreAsync(machine._spec, state));
+            await machine.WhileRunningAsync(machine._control.Connected.WaitAsync(CopyPatience));
+            return machine;
+        }
+        catch (Exception error)
+        {
+            await machine.DisposeAsync();
+            if (error is TimeoutException or OperationCanceledException)
+                throw machine.Hypervisor.Failure($"its agent did not answer within {CopyPatience.TotalSeconds:0} s", error);
+            throw;
+        }
+    }
+
+    private static async Task<Machine> StartAsync(
+        Configuration configuration, SandboxSize size, ProgramPaths programs, MachineSpec spec, FileDescriptor? memory, SandboxDirectory directory,
+        FileDescriptor? network, Action<string> log)
+    {
         var undo = new Stack<Func<ValueTask>>();
         try
         {
@@ -69,35 +119,16 @@ internal sealed class Machine : IAsyncDisposable
             undo.Push(agent.Connection.DisposeAsync);
             var virtiofsd = Virtiofsd.Start(programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog);
             undo.Push(virtiofsd.DisposeAsync);
-            var spec = new MachineSpec
-            {
-                Name = name,
-                Accelerator = accelerator.Accelerator,
-                Machine = configuration.Machine,
-                Vcpus = size.Vcpus,
-                MemoryMib = size.MemoryMib,
-                MaxVcpus = size.MaxVcpus,
-                MaxMemoryMib = size.MaxMemoryMib,
-                Kernel = programs.Kernel,
-                Initrd = configuration.ImageIsRoot ? null : programs.Initrd,
-                Image = configuration.Image,
-                HypervisorParameters = configuration.HypervisorParameters,
-                Qboot = programs.Qboot,
-                KernelParameters = configuration.KernelParameters,
-                Debug = configuration.Debug,
-                HotPlug = hotPlug,
-                ControlPort = control.Port,
-                QmpDescriptor = VirtualMachine.QmpNumber,
-                Vsock = vsockSpec,
-                SharedFilesDescriptor = VirtualMachine.SharedFilesNumber,
-            };
+            spec = spec with { Vsock = vsockSpec, SharedFilesDescriptor = VirtualMachine.SharedFilesNumber };
             var hypervisor = VirtualMachine.Start(
-                programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd), shares,
+                programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd) { Memory = memory }, shares,
                 directory.ConsoleLog, directory.QemuLog);
             vsockDescriptor.Dispose();
             return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent)
             {
-                Size = new MachineSize(configuration, size, accelerator.Accelerator, hypervisor.Devices, agent),
+                _spec = spec,
+                HotPlug = spec.HotPlug,
+                Size = new MachineSize(configuration, size, spec.Accelerator, hypervisor.Devices, agent),
             };
         }
         catch
@@ -158,15 +189,11 @@ internal sealed class Machine : IAsyncDisposable
         return (own, new VsockSpec.VhostUser(VirtualMachine.VsockNumber), own.FrontEnd);
     }
 
-    /// <summary>Not what .NET says: that is the limit of this process.</summary>
-    private static long HostMemoryMib() =>
-        long.Parse(KernelFiles.Read("/proc/meminfo").Split(' ', 3, StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) >> 10;
-
-    /// <summary>The port that the agent dials.</summary>
+    /// <summary>The port that the agent dials: the one with its own machine's number.</summary>
     private static (AgentClient, VsockChannel) Control(IVsock vsock)
     {
         var (ours, guests) = UnixSockets.Pair();
-        var channel = vsock.Open(0, guests, guests);
+        var channel = vsock.Open(vsock.GuestCid, guests, guests);
         return (new AgentClient(new TtrpcClient(SocketStreams.Take(ours))), channel);
     }
 

@@ -24,6 +24,7 @@ internal static class PodAnnotations
         {
             MemoryMib = Integer("memory_mib", value, LeastMemoryMib, configuration.MaxMemoryMib > 0 ? configuration.MaxMemoryMib : int.MaxValue),
         },
+        ["template"] = (configuration, value) => configuration with { Templates = configuration.Templates && Boolean("template", value) },
         ["network"] = (configuration, value) => configuration with
         {
             UserNetwork = value switch
@@ -64,6 +65,9 @@ internal static class PodAnnotations
     }
 
     private static string Name(string name) => $"$.annotations['{Prefix}{name}']";
+
+    private static bool Boolean(string name, string value) =>
+        bool.TryParse(value, out var chosen) ? chosen : throw new OciException(Name(name), $"{value} must be true or false");
 
     private static int Integer(string name, string value, int least, int most) =>
         int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most

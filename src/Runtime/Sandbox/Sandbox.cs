@@ -5,6 +5,7 @@ using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Network;
 using KataLike.Runtime.Storage;
+using KataLike.Runtime.Templates;
 
 namespace KataLike.Runtime.Sandboxes;
 
@@ -15,6 +16,9 @@ internal sealed record SandboxOptions(
 {
     /// <summary>The process joins the cgroup that the bundle names before it starts anything.</summary>
     public bool JoinsCgroup { get; init; }
+
+    /// <summary>The configuration's path; null: the usual one.</summary>
+    public string? ConfigurationPath { get; init; }
 
     /// <summary>When the bundle's config.json is there.</summary>
     public Task Described { get; init; } = Task.CompletedTask;
@@ -45,6 +49,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private Machine? _machine;
     private LoopbackForward? _forward;
     private HostCgroup? _cgroup;
+    private TemplateChild? _templateChild;
     private Task? _shutdown;
     private bool _ending;
 
@@ -280,6 +285,10 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         await _options.Described;
         var bundle = Bundle.Load(_options.Bundle);
+        var template = TemplatePlan.For(_options.Configuration);
+        var store = new TemplateStore(_options.Configuration.TemplateDirectory);
+        if (template is not null && !store.Has(template.Key))
+            _templateChild = new TemplateChild(_options.ConfigurationPath, store);
         if (_options.JoinsCgroup)
         {
             _cgroup = HostCgroup.Of(bundle.Spec, File.ReadLines("/proc/self/mountinfo"));
@@ -289,10 +298,12 @@ internal sealed class Sandbox : IAsyncDisposable
         var network = await _network;
         var hotPlug = configuration.Machine == MachineType.Q35 && (configuration.UserNetwork || TakesDevices(bundle.Spec));
         var space = configuration.UserNetwork ? network.StepAside() : network.Namespace;
-        var machine = await Machine.StartAsync(_options.Id, configuration, bundle.Spec, hotPlug, Directory, space, Log);
+        var plan = MachinePlan.For(configuration, bundle.Spec, hotPlug);
+        var machine = await Machine.StartAsync(
+            _options.Id, configuration, plan, template?.Fits(plan, _options.Configuration, configuration) is true ? template : null, Directory, space, Log);
         _machine = machine;
         _launched.SetResult();
-        var plugging = network.PlugAsync(hotPlug ? machine.Hypervisor.Devices : null, machine.Size.InitialVcpus);
+        var plugging = network.PlugAsync(machine.HotPlug ? machine.Hypervisor.Devices : null, machine.Size.InitialVcpus);
         Directory.Write(new SandboxRecord(Environment.ProcessId, machine.Hypervisor.Pid));
         var answer = await machine.SetUpAsync(
             bundle.Spec.Hostname is { Length: > 0 } name ? name : "katalike",
@@ -300,6 +311,8 @@ internal sealed class Sandbox : IAsyncDisposable
         (BootId, GuestKernel) = (Short(answer.BootId), Short(answer.KernelRelease));
         await plugging;
         await UpdateNetworkAsync();
+        if (_templateChild is { } child)
+            _ = child.BeginAsync();
         if (bundle.IsSandboxContainer)
         {
             _forward = LoopbackForward.TryStart(
@@ -339,6 +352,8 @@ internal sealed class Sandbox : IAsyncDisposable
             container.MarkAllExited(exit);
         _volumes.Dispose();
         _forward?.Dispose();
+        if (_templateChild is { } child)
+            await child.DisposeAsync();
         _died.TrySetResult(reason);
         NoteChange();
         if (_machine is { } machine)

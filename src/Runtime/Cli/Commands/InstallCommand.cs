@@ -1,3 +1,4 @@
+using KataLike.Linux;
 using KataLike.Runtime.Deploy;
 
 namespace KataLike.Runtime.Cli.Commands;
@@ -37,7 +38,7 @@ internal static class InstallCommand
         Description = "Removes the files that install has placed, but for those that have been changed since.",
     };
 
-    private static Task<int> InstallAsync(Invocation invocation)
+    private static async Task<int> InstallAsync(Invocation invocation)
     {
         var (options, prefix, installation, host) = Common(invocation);
         var all = options.Boolean("all");
@@ -48,9 +49,26 @@ internal static class InstallCommand
         installation.Install(plan, prefix);
         foreach (var line in plan.Advice)
             StandardStreams.WriteOutput($"to do      {line}\n");
+        if (host.Root.Length == 0 && !options.Boolean("dry-run"))
+            await MakeTemplateAsync(prefix);
         if (host.Root.Length == 0)
             StandardStreams.WriteOutput($"next       {prefix}/bin/katalike check\n");
-        return Task.FromResult(0);
+        return 0;
+    }
+
+    /// <summary>By the program that was installed, which has its own files. Without a template sandboxes boot: a failure is no error here.</summary>
+    private static async Task MakeTemplateAsync(string prefix)
+    {
+        var program = $"{prefix}/bin/katalike";
+        using var child = ChildProcess.Start(new ProcessStart
+        {
+            Path = program,
+            Arguments = [program, "template"],
+            Environment = [$"PATH={Environment.GetEnvironmentVariable("PATH")}"],
+            Descriptors = [(StandardStreams.Get(1), 1), (StandardStreams.Get(2), 2)],
+        });
+        if ((await child.Exited).Code != 0)
+            StandardStreams.WriteOutput("to do      sandboxes boot, which takes longer, until \"katalike template\" succeeds\n");
     }
 
     private static Task<int> UninstallAsync(Invocation invocation)

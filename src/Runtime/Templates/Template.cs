@@ -1,0 +1,174 @@
+using System.Buffers.Binary;
+using System.Numerics;
+using System.Text;
+using KataLike.Linux;
+
+namespace KataLike.Runtime.Templates;
+
+/// <summary>A saved machine in one file: what it was made of, QEMU's state, and those pages of its memory that are not zero.</summary>
+/// <remarks>
+/// All numbers are little endian. At 0 the words "KATATPL1" (8 bytes), then the CRC-32C of all that follows it (u32), the length of the key in
+/// bytes (u32), the number of extents (u32), the memory's size in MiB (u32), the state's place and length (u64, u64), the pages' place (u64).
+/// Then the key (UTF-8), and the extents: first page and number of pages (u32, u32), in rising order. State and pages begin at
+/// multiples of the page size.
+/// </remarks>
+internal sealed class Template : IDisposable
+{
+    private const int PageSize = 4096, HeaderSize = 48, SummedFrom = 12, Chunk = 1 << 18;
+
+    private static ReadOnlySpan<byte> Magic => "KATATPL1"u8;
+
+    private readonly FileDescriptor _file;
+    private readonly MappedMemory _bytes;
+    private readonly (uint First, uint Count)[] _extents;
+    private readonly ulong _pages;
+
+    private Template(FileDescriptor file, MappedMemory bytes)
+    {
+        (_file, _bytes) = (file, bytes);
+        var header = bytes.Slice(0, HeaderSize);
+        if (!header.StartsWith(Magic))
+            throw new InvalidDataException("not a template");
+        var (keyLength, extents) = (BinaryPrimitives.ReadUInt32LittleEndian(header[12..]), BinaryPrimitives.ReadUInt32LittleEndian(header[16..]));
+        MemoryMib = (int)BinaryPrimitives.ReadUInt32LittleEndian(header[20..]);
+        StateOffset = (long)BinaryPrimitives.ReadUInt64LittleEndian(header[24..]);
+        _pages = BinaryPrimitives.ReadUInt64LittleEndian(header[40..]);
+        var table = bytes.Slice(HeaderSize, checked((int)(keyLength + extents * 8)));
+        Key = Encoding.UTF8.GetString(table[..(int)keyLength]);
+        _extents = new (uint, uint)[extents];
+        for (var i = 0; i < _extents.Length; i++)
+        {
+            var extent = table[((int)keyLength + i * 8)..];
+            _extents[i] = (BinaryPrimitives.ReadUInt32LittleEndian(extent), BinaryPrimitives.ReadUInt32LittleEndian(extent[4..]));
+        }
+    }
+
+    /// <summary>What the machine was made of: another one fits no copy.</summary>
+    public string Key { get; }
+
+    public int MemoryMib { get; }
+
+    private long StateOffset { get; }
+
+    /// <exception cref="InvalidDataException">Not a template.</exception>
+    public static Template Open(FileDescriptor file)
+    {
+        if (Files.Status(file).Size is var size && size < HeaderSize)
+            throw new InvalidDataException("not a template");
+        var bytes = MappedMemory.Read(file, size);
+        try
+        {
+            return new Template(file, bytes);
+        }
+        catch (Exception error) when (error is ArgumentException or OverflowException)
+        {
+            bytes.Dispose();
+            throw new InvalidDataException("not a template", error);
+        }
+        catch
+        {
+            bytes.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The state, where QEMU begins to read it.</summary>
+    public FileDescriptor OpenState()
+    {
+        var state = Files.Reopen(_file, Files.ReadOnly);
+        Files.Seek(state, StateOffset);
+        return state;
+    }
+
+    /// <summary>Fills a new machine's memory.</summary>
+    /// <exception cref="InvalidDataException">The file is not what was saved.</exception>
+    public void CopyMemory(FileDescriptor memory)
+    {
+        var sum = Sum(0, _bytes.Slice(SummedFrom, checked((int)(_pages - SummedFrom))));
+        var place = _pages;
+        foreach (var (first, count) in _extents)
+        {
+            var end = checked((long)(first + (ulong)count) * PageSize);
+            if (end > (long)MemoryMib << 20)
+                throw new InvalidDataException("damaged: a page beyond the memory");
+            for (var to = (long)first * PageSize; to < end;)
+            {
+                var piece = _bytes.Slice(place, (int)Math.Min(Chunk, end - to));
+                sum = Sum(sum, piece);
+                Files.WriteAt(memory, to, piece);
+                (to, place) = (to + piece.Length, place + (ulong)piece.Length);
+            }
+        }
+        if (place != _bytes.Length || sum != BinaryPrimitives.ReadUInt32LittleEndian(_bytes.Slice(8, 4)))
+            throw new InvalidDataException("damaged: its checksum is wrong");
+    }
+
+    /// <summary>Writes a saved machine to a file.</summary>
+    public static void Write(Stream file, string key, ReadOnlySpan<byte> state, MappedMemory memory)
+    {
+        var extents = Extents(memory);
+        var keyBytes = Encoding.UTF8.GetBytes(key);
+        var stateOffset = RoundUp(HeaderSize + keyBytes.Length + extents.Count * 8L);
+        var pages = RoundUp(stateOffset + state.Length);
+        var head = new byte[pages];
+        Magic.CopyTo(head);
+        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(12), (uint)keyBytes.Length);
+        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(16), (uint)extents.Count);
+        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(20), (uint)(memory.Length >> 20));
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(24), (ulong)stateOffset);
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(32), (ulong)state.Length);
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(40), (ulong)pages);
+        keyBytes.CopyTo(head, HeaderSize);
+        for (var i = 0; i < extents.Count; i++)
+        {
+            BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8), extents[i].First);
+            BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8 + 4), extents[i].Count);
+        }
+        state.CopyTo(head.AsSpan((int)stateOffset));
+        var sum = Sum(0, head.AsSpan(SummedFrom));
+        file.Write(head);
+        foreach (var (first, count) in extents)
+        {
+            for (uint page = 0; page < count; page++)
+            {
+                var bytes = memory.Slice((ulong)(first + page) * PageSize, PageSize);
+                sum = Sum(sum, bytes);
+                file.Write(bytes);
+            }
+        }
+        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(8), sum);
+        file.Position = 0;
+        file.Write(head.AsSpan(0, SummedFrom));
+    }
+
+    private static List<(uint First, uint Count)> Extents(MappedMemory memory)
+    {
+        var extents = new List<(uint First, uint Count)>();
+        for (uint page = 0; page < memory.Length / PageSize; page++)
+        {
+            if (!memory.Slice((ulong)page * PageSize, PageSize).ContainsAnyExcept((byte)0))
+                continue;
+            if (extents.Count > 0 && extents[^1] is var last && last.First + last.Count == page)
+                extents[^1] = (last.First, last.Count + 1);
+            else
+                extents.Add((page, 1));
+        }
+        return extents;
+    }
+
+    /// <summary>CRC-32C over pieces whose lengths are multiples of 4.</summary>
+    private static uint Sum(uint sum, ReadOnlySpan<byte> bytes)
+    {
+        for (; bytes.Length >= 8; bytes = bytes[8..])
+            sum = BitOperations.Crc32C(sum, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
+        return bytes.Length == 0 ? sum : BitOperations.Crc32C(sum, BinaryPrimitives.ReadUInt32LittleEndian(bytes));
+    }
+
+    private static long RoundUp(long length) => (length + PageSize - 1) / PageSize * PageSize;
+
+    public void Dispose()
+    {
+        _bytes.Dispose();
+        _file.Dispose();
+    }
+}

@@ -1,0 +1,98 @@
+using KataLike.Linux;
+
+namespace KataLike.Runtime.Templates;
+
+/// <summary>The saved machines of this host: files of one directory, each named by a hash of what its machine was made of.</summary>
+internal sealed class TemplateStore(string directory)
+{
+    public const string DefaultDirectory = "/var/cache/katalike/templates";
+
+    private const string Suffix = ".template";
+
+    /// <summary>How many are kept; each is some 30 MiB.</summary>
+    private const int Kept = 4;
+
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    public string PathOf(string key) => $"{directory}/{Hash(key):x16}{Suffix}";
+
+    public bool Has(string key) => File.Exists(PathOf(key));
+
+    /// <summary>The template of that key; null: there is none that can be used.</summary>
+    public Template? Find(string key)
+    {
+        FileDescriptor? file = null;
+        try
+        {
+            file = Files.Open(PathOf(key), Files.ReadOnly | Files.NoFollow);
+            // Whoever can write it decides what runs in every sandbox.
+            if (Files.Status(file) is { Owner: 0, OthersWrite: false } && Template.Open(file) is var template && template.Key == key)
+            {
+                File.SetLastWriteTimeUtc(PathOf(key), DateTime.UtcNow);
+                return template;
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException)
+        {
+            // None, or none that is of use.
+        }
+        file?.Dispose();
+        return null;
+    }
+
+    /// <summary>For one that has turned out to be of no use: the next start makes another.</summary>
+    public void Discard(string key) => File.Delete(PathOf(key));
+
+    public void DiscardAll()
+    {
+        if (Directory.Exists(directory))
+            Directory.Delete(directory, recursive: true);
+    }
+
+    /// <summary>Where one is being made, by whoever holds the lock.</summary>
+    public string Workshop => $"{directory}/making";
+
+    /// <summary>What somebody has left who was killed while he made one.</summary>
+    public void RemoveUnfinished()
+    {
+        using var held = Directory.Exists(Workshop) ? TryLock() : null;
+        if (held is not null)
+            Directory.Delete(Workshop, recursive: true);
+    }
+
+    /// <summary>Whoever makes one holds this; null: somebody else does.</summary>
+    public FileDescriptor? TryLock()
+    {
+        Directory.CreateDirectory(directory, OwnerOnly);
+        var handle = Files.Open(directory, Files.ReadOnly | Files.Directory);
+        if (FileLock.TryAcquire(handle))
+            return handle;
+        handle.Dispose();
+        return null;
+    }
+
+    /// <summary>Adds one, whole or not at all, and lets go of those that were used least recently. Under the lock.</summary>
+    public void Add(string key, Action<Stream> write)
+    {
+        using (var file = new FileStream($"{Workshop}/template", new FileStreamOptions
+        {
+            Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        }))
+        {
+            write(file);
+            file.Flush(flushToDisk: true);
+        }
+        File.Move($"{Workshop}/template", PathOf(key), overwrite: true);
+        foreach (var old in new DirectoryInfo(directory).GetFiles($"*{Suffix}").OrderByDescending(file => file.LastWriteTimeUtc).Skip(Kept))
+            old.Delete();
+    }
+
+    /// <summary>FNV-1a: it only names files, whose keys are compared whole.</summary>
+    private static ulong Hash(string text)
+    {
+        var hash = 14695981039346656037UL;
+        foreach (var character in text)
+            hash = (hash ^ character) * 1099511628211UL;
+        return hash;
+    }
+}
