@@ -89,8 +89,8 @@ internal sealed class Template : IDisposable
         foreach (var (first, count) in _extents)
         {
             var end = checked((long)(first + (ulong)count) * PageSize);
-            if (end > (long)MemoryMib << 20)
-                throw new InvalidDataException("damaged: a page beyond the memory");
+            if (end > (long)MemoryMib << 20 || place + (ulong)count * PageSize > _bytes.Length)
+                throw new InvalidDataException("damaged: pages beyond the memory, or beyond the file");
             for (var to = (long)first * PageSize; to < end;)
             {
                 var piece = _bytes.Slice(place, (int)Math.Min(Chunk, end - to));
