@@ -246,7 +246,8 @@ public sealed class CriNode : IAsyncLifetime
                 "ranges": [[{"subnet": "10.89.0.0/16"}], [{"subnet": "fd89::/64"}]]
               }
             },
-            {"type": "portmap", "capabilities": {"portMappings": true}}
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+            {"type": "bandwidth", "capabilities": {"bandwidth": true}}
           ]
         }
         """;
