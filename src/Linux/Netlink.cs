@@ -11,6 +11,7 @@ public enum NetlinkGroups : uint
     Neighbors = Libc.RTMGRP_NEIGH,
     Addresses = Libc.RTMGRP_IPV4_IFADDR | Libc.RTMGRP_IPV6_IFADDR,
     Routes = Libc.RTMGRP_IPV4_ROUTE | Libc.RTMGRP_IPV6_ROUTE,
+    Rules = Libc.RTMGRP_IPV4_RULE | Libc.RTMGRP_IPV6_RULE,
 }
 
 /// <summary>
@@ -135,5 +136,8 @@ internal static unsafe partial class Libc
 {
     internal const int AF_NETLINK = 16, SOCK_RAW = 3, NETLINK_ROUTE = 0, NETLINK_KOBJECT_UEVENT = 15;
     internal const uint RTMGRP_LINK = 1, RTMGRP_NEIGH = 4, RTMGRP_IPV4_IFADDR = 0x10, RTMGRP_IPV6_IFADDR = 0x100;
-    internal const uint RTMGRP_IPV4_ROUTE = 0x40, RTMGRP_IPV6_ROUTE = 0x400;
+    internal const uint RTMGRP_IPV4_ROUTE = 0x40, RTMGRP_IPV6_ROUTE = 0x400, RTMGRP_IPV4_RULE = 0x80;
+
+    // 1 << (RTNLGRP_IPV6_RULE - 1): the headers have no name for it.
+    internal const uint RTMGRP_IPV6_RULE = 0x40000;
 }

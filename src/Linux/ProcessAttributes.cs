@@ -59,9 +59,9 @@ public static unsafe class ProcessAttributes
     }
 
     /// <summary>Changes the owner of an open file; false where its kind has none, or it cannot be.</summary>
-    public static bool TryGive(FileDescriptor file, uint user)
+    public static bool TryGive(FileDescriptor file, uint user, uint group = uint.MaxValue)
     {
         byte empty = 0;
-        return Libc.fchownat(file.Number, &empty, user, uint.MaxValue, Libc.AT_EMPTY_PATH) == 0;
+        return Libc.fchownat(file.Number, &empty, user, group, Libc.AT_EMPTY_PATH) == 0;
     }
 }

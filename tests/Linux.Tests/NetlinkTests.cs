@@ -91,6 +91,7 @@ public class NetlinkTests
             NetworkAddresses.Message(20, 0, new NetworkAddress(5, IPAddress.IPv6Loopback, 128, 0, IPAddress.IPv6Any, null)).Finish(1).ToArray(),
             NetworkRoutes.Message(24, 0, Route(16, "10.7.0.0", new NetworkHop(5, IPAddress.Any, false), new NetworkHop(5, IPAddress.IPv6Any, true))).Finish(1).ToArray(),
             NetworkNeighbors.Message(28, 0, new NetworkNeighbor(5, IPAddress.Any, [1])).Finish(1).ToArray(),
+            NetworkRules.Message(32, 0, new NetworkRule([2, 0, 0, 0, 100, 0, 0, 1, 0, 0, 0, 0, 8, 0, 6, 0, 7, 0, 0, 0])).Finish(1).ToArray(),
         ];
         for (var round = 0; round < 100_000; round++)
         {
@@ -104,6 +105,7 @@ public class NetlinkTests
                 NetworkAddresses.Parse(answer);
                 NetworkRoutes.Parse(answer);
                 NetworkNeighbors.Parse(answer);
+                NetworkRules.Parse(answer);
             }
         }
     }
@@ -151,6 +153,17 @@ public class NetlinkTests
         NetworkAddresses.Remove(netlink, Address("10.1.0.2", 24));
         NetworkAddresses.Remove(netlink, Address("10.1.0.2", 24));
         Assert.DoesNotContain(NetworkAddresses.List(netlink), one => one.Address.Equals(IPAddress.Parse("10.1.0.2")));
+
+        Assert.Empty(NetworkRules.List(netlink));
+        // from 10.1.0.0/16 iif eth0 lookup 100 priority 7
+        byte[] body = [2, 0, 16, 0, 100, 0, 0, 1, 0, 0, 0, 0, 8, 0, 2, 0, 10, 1, 0, 0, 9, 0, 3, 0, .. "eth0\0"u8, 0, 0, 0, 8, 0, 6, 0, 7, 0, 0, 0];
+        NetworkRules.Add(netlink, new NetworkRule(body));
+        var rule = Assert.Single(NetworkRules.List(netlink));
+        NetworkRules.Add(netlink, rule);
+        Assert.Equal(rule.Body, Assert.Single(NetworkRules.List(netlink)).Body);
+        NetworkRules.Remove(netlink, rule);
+        NetworkRules.Remove(netlink, rule);
+        Assert.Empty(NetworkRules.List(netlink));
 
         TrafficControl.Redirect(netlink, link, other);
         TrafficControl.Redirect(netlink, link, other);

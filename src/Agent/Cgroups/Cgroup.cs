@@ -33,7 +33,7 @@ internal sealed class Cgroup : IDisposable
         {
             try
             {
-                KernelFiles.Write(setting.File, setting.Value, Directory);
+                KernelFiles.Write(setting.File, setting.IsCpuset ? _root.InGuest(setting) : setting.Value, Directory);
             }
             catch (LinuxException e) when (e.Errno == Errno.ENOENT && setting.Optional)
             {

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using KataLike.Agent.Containers;
+using KataLike.Contract.Oci;
 using KataLike.Linux;
 
 namespace KataLike.Agent.Cgroups;
@@ -46,6 +47,19 @@ internal sealed class CgroupRoot(string path)
         }
 
         string[] Names(string file) => KernelFiles.Read($"{directory}/{file}").Split([' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
+    }
+
+    /// <summary>
+    /// Kubernetes' static CPU manager names processors of the host. A list that names some that the guest does not have means
+    /// nothing here: then all count, also those to come. The host has given the machine as many as are to be used.
+    /// </summary>
+    internal string InGuest(CgroupSetting cpuset)
+    {
+        var all = KernelFiles.Read($"{path}/{cpuset.File}.effective");
+        if (NumberList.TryParse(cpuset.Value) is not { } named || NumberList.TryParse(all) is not { } present || named.IsWithin(present))
+            return cpuset.Value;
+        Log.Error($"{cpuset.File} {cpuset.Value} is not followed: the guest has {all.Trim()}");
+        return (cpuset.File == "cpuset.cpus" ? KernelFiles.Read("/sys/devices/system/cpu/possible") : all).Trim();
     }
 
     /// <summary>Removes the directories above a cgroup, as far as nothing else is in them.</summary>

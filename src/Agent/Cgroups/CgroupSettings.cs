@@ -7,7 +7,8 @@ namespace KataLike.Agent.Cgroups;
 /// <summary>A value for a file of cgroup v2.</summary>
 /// <param name="Optional">Where the file is missing there is nothing to limit.</param>
 /// <param name="IsUnified">Named by the document itself.</param>
-internal readonly record struct CgroupSetting(string File, string Value, bool Optional = false, bool IsUnified = false);
+/// <param name="IsCpuset">A list of processors or memory nodes, which may be the host's.</param>
+internal readonly record struct CgroupSetting(string File, string Value, bool Optional = false, bool IsUnified = false, bool IsCpuset = false);
 
 /// <summary>linux.resources, whose terms are those of cgroup v1, as settings of cgroup v2; converted as runc does.</summary>
 internal static class CgroupSettings
@@ -40,9 +41,9 @@ internal static class CgroupSettings
             yield return new("cpu.max", $"{quota} {Text(cpu.Period is null or 0 ? DefaultPeriod : cpu.Period.Value)}");
         }
         if (cpu?.Cpus is { Length: > 0 } cpus)
-            yield return new("cpuset.cpus", cpus);
+            yield return new("cpuset.cpus", cpus, IsCpuset: true);
         if (cpu?.Mems is { Length: > 0 } mems)
-            yield return new("cpuset.mems", mems);
+            yield return new("cpuset.mems", mems, IsCpuset: true);
     }
 
     /// <summary>2 to 262144 becomes 1 to 10000.</summary>

@@ -6,6 +6,7 @@ using NetworkAddress = KataLike.Contract.Agent.NetworkAddress;
 using NetworkHop = KataLike.Contract.Agent.NetworkHop;
 using NetworkNeighbor = KataLike.Contract.Agent.NetworkNeighbor;
 using NetworkRoute = KataLike.Contract.Agent.NetworkRoute;
+using NetworkRule = KataLike.Contract.Agent.NetworkRule;
 
 namespace KataLike.Agent.Network;
 
@@ -18,6 +19,10 @@ internal sealed class NetworkItems
 
     public HashSet<NetworkNeighbor> Neighbors { get; private init; } = [];
 
+    public HashSet<NetworkRule> Rules { get; private init; } = [];
+
+    public HashSet<NetworkSysctl> Sysctls { get; private init; } = [];
+
     /// <summary>All interfaces that something is said of.</summary>
     public IEnumerable<uint> Links => Addresses.Select(item => item.Id)
         .Concat(Routes.SelectMany(route => route.Hops).Select(hop => hop.Interface).Where(id => id != 0))
@@ -28,6 +33,8 @@ internal sealed class NetworkItems
         Addresses = [.. request.Interfaces.SelectMany(item => item.Addresses.Select(address => (item.Id, address)))],
         Routes = [.. request.Routes],
         Neighbors = [.. request.Neighbors],
+        Rules = [.. request.Rules],
+        Sysctls = [.. request.Sysctls],
     };
 
     public void Include(NetworkItems more)
@@ -35,6 +42,7 @@ internal sealed class NetworkItems
         Addresses.UnionWith(more.Addresses);
         Routes.UnionWith(more.Routes);
         Neighbors.UnionWith(more.Neighbors);
+        Rules.UnionWith(more.Rules);
     }
 
     public void Intersect(NetworkItems others)
@@ -42,6 +50,7 @@ internal sealed class NetworkItems
         Addresses.IntersectWith(others.Addresses);
         Routes.IntersectWith(others.Routes);
         Neighbors.IntersectWith(others.Neighbors);
+        Rules.IntersectWith(others.Rules);
     }
 
     /// <summary>What is on an interface is not there any more, or never was.</summary>
@@ -61,6 +70,8 @@ internal sealed class NetworkItems
 
     public static KataLike.Linux.NetworkNeighbor ToLinux(NetworkNeighbor neighbor, IReadOnlyDictionary<uint, NetworkLink> links) =>
         new(Index(neighbor.Interface, links), Address(neighbor.Address)!, neighbor.HardwareAddress.ToByteArray());
+
+    public static KataLike.Linux.NetworkRule ToLinux(NetworkRule rule) => new(rule.Body.ToByteArray());
 
     private static KataLike.Linux.NetworkHop ToLinux(NetworkHop hop, IReadOnlyDictionary<uint, NetworkLink> links) =>
         new(hop.Interface == 0 ? 0 : Index(hop.Interface, links), Address(hop.Gateway), hop.OnLink, (byte)hop.Weight);

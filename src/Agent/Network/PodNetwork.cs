@@ -71,6 +71,7 @@ internal sealed class PodNetwork
             foreach (var item in request.Interfaces.Where(item => item.Id != NetworkDevices.Loopback))
                 Try(() => Bring(item));
             Add(wanted, Try);
+            WriteSysctls(wanted.Sysctls.Except(_applied.Sysctls));
             _known.Include(wanted);
             foreach (var id in wanted.Links.Except(_links.Keys))
                 _known.Forget(id);
@@ -91,6 +92,8 @@ internal sealed class PodNetwork
 
     private void Remove(NetworkItems wanted, SetNetworkRequest request, Action<Action> attempt)
     {
+        foreach (var rule in _known.Rules.Except(wanted.Rules))
+            attempt(() => NetworkRules.Remove(_netlink!, NetworkItems.ToLinux(rule)));
         foreach (var neighbor in _known.Neighbors.Except(wanted.Neighbors))
             attempt(() => NetworkNeighbors.Remove(_netlink!, NetworkItems.ToLinux(neighbor, _links)));
         foreach (var route in _known.Routes.Except(wanted.Routes))
@@ -115,6 +118,30 @@ internal sealed class PodNetwork
             attempt(() => NetworkRoutes.Add(_netlink!, NetworkItems.ToLinux(route, _links)));
         foreach (var neighbor in wanted.Neighbors.Except(_applied.Neighbors))
             attempt(() => NetworkNeighbors.Add(_netlink!, NetworkItems.ToLinux(neighbor, _links)));
+        foreach (var rule in wanted.Rules.Except(_applied.Rules))
+            attempt(() => NetworkRules.Add(_netlink!, NetworkItems.ToLinux(rule)));
+    }
+
+    /// <summary>What this kernel does not know, or will not have, is left: the host's may be another version.</summary>
+    private void WriteSysctls(IEnumerable<NetworkSysctl> sysctls)
+    {
+        var writing = sysctls.Where(sysctl => !sysctl.Path.Split('/').Contains("..")).ToList();
+        if (writing.Count == 0)
+            return;
+        NetworkNamespaces.Run(_namespace!, () =>
+        {
+            foreach (var sysctl in writing)
+            {
+                try
+                {
+                    KernelFiles.Write($"/proc/sys/net/{sysctl.Path}", sysctl.Value);
+                }
+                catch (LinuxException error)
+                {
+                    Log.Error($"network: {error.Message}");
+                }
+            }
+        });
     }
 
     /// <summary>Takes a device in, or changes what has changed of it.</summary>

@@ -21,6 +21,7 @@ public static class TypeUrl
     public const string CgroupsV2Metrics = "io.containerd.cgroups.v2.Metrics";
     public const string RuncOptions = "containerd.runc.v1.Options";
     public const string RuntimeOptions = "runtimeoptions.v1.Options";
+    public const string MountCapabilities = "containerd.types.MountCapabilities";
     public const string ProcessDetails = "containerd.runc.v1.ProcessDetails";
 
     /// <summary>The process object of Exec, as JSON.</summary>

@@ -5,19 +5,21 @@ using KataLike.Linux;
 using NetworkAddress = KataLike.Linux.NetworkAddress;
 using NetworkNeighbor = KataLike.Linux.NetworkNeighbor;
 using NetworkRoute = KataLike.Linux.NetworkRoute;
+using NetworkRule = KataLike.Linux.NetworkRule;
 
 namespace KataLike.Runtime.Network;
 
 /// <summary>What the host's kernel knows of a network namespace.</summary>
 internal sealed record NetworkSnapshot(
     IReadOnlyList<NetworkLink> Links, IReadOnlyList<NetworkAddress> Addresses, IReadOnlyList<NetworkRoute> Routes,
-    IReadOnlyList<NetworkNeighbor> Neighbors)
+    IReadOnlyList<NetworkNeighbor> Neighbors, IReadOnlyList<NetworkRule> Rules)
 {
     // Modules of the kernel put one of each into every namespace, where nobody uses it.
     private static readonly string[] FallbackKinds = ["gretap", "erspan"];
 
     public static NetworkSnapshot Take(Netlink netlink) => new(
-        NetworkLinks.List(netlink), NetworkAddresses.List(netlink), NetworkRoutes.List(netlink), NetworkNeighbors.List(netlink));
+        NetworkLinks.List(netlink), NetworkAddresses.List(netlink), NetworkRoutes.List(netlink), NetworkNeighbors.List(netlink),
+        NetworkRules.List(netlink));
 
     /// <summary>The interfaces that the guest is to have: all that carry Ethernet frames from elsewhere.</summary>
     /// <param name="taps">Ours.</param>
@@ -44,6 +46,7 @@ internal sealed record NetworkSnapshot(
             Address = Bytes(neighbor.Address),
             HardwareAddress = ByteString.CopyFrom(neighbor.HardwareAddress),
         }));
+        request.Rules.Add(Rules.Select(rule => new Contract.Agent.NetworkRule { Body = ByteString.CopyFrom(rule.Body) }));
         return request;
     }
 

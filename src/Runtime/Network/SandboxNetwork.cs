@@ -18,6 +18,7 @@ internal sealed class SandboxNetwork : IAsyncDisposable
     private readonly Dictionary<int, NetworkPlug> _plugs = [];
     private readonly Netlink _requests, _events;
     private readonly NetworkRecord? _record;
+    private readonly NetworkSysctls? _sysctls;
     private readonly CancellationTokenSource _ended = new();
     private readonly Lock _holding = new();
     private uint _lastId = NetworkDevices.Loopback;
@@ -29,12 +30,12 @@ internal sealed class SandboxNetwork : IAsyncDisposable
 
     private SandboxNetwork(FileDescriptor space, NetworkRecord? record = null)
     {
-        (Namespace, _record) = (space, record);
+        (Namespace, _record, _sysctls) = (space, record, record is null ? null : new NetworkSysctls(space));
         Netlink? requests = null, events = null;
         NetworkNamespaces.Run(space, () =>
         {
             requests = Netlink.Open();
-            events = Netlink.Open(NetlinkGroups.Links | NetlinkGroups.Addresses | NetlinkGroups.Routes | NetlinkGroups.Neighbors);
+            events = Netlink.Open(NetlinkGroups.Links | NetlinkGroups.Addresses | NetlinkGroups.Routes | NetlinkGroups.Neighbors | NetlinkGroups.Rules);
         });
         (_requests, _events) = (requests!, events!);
     }
@@ -138,7 +139,13 @@ internal sealed class SandboxNetwork : IAsyncDisposable
                 _record?.Write(wanted);
             foreach (var link in wanted.Where(link => !_plugs.ContainsKey(link.Index)))
                 _plugs.Add(link.Index, await AddAsync(link));
-            await TellAsync(now.Describe(_plugs.ToDictionary(entry => entry.Key, entry => entry.Value.Id)), tell);
+            var request = now.Describe(_plugs.ToDictionary(entry => entry.Key, entry => entry.Value.Id));
+            if (_sysctls is not null)
+            {
+                foreach (var (path, value) in await _sysctls.TakeAsync([.. wanted.Select(link => link.Name)]))
+                    request.Sysctls.Add(new NetworkSysctl { Path = path, Value = value });
+            }
+            await TellAsync(request, tell);
         }
         catch (Exception error) when (error is LinuxException or QmpException)
         {

@@ -24,7 +24,13 @@ internal static class ResourceUpdate
     /// <summary>What is known of the limits after a completed update.</summary>
     public static Resources Apply(Resources update, Resources? current) => new()
     {
-        Cpu = new() { Quota = update.Cpu?.Quota ?? current?.Cpu?.Quota, Period = update.Cpu?.Period ?? current?.Cpu?.Period },
+        Cpu = new()
+        {
+            Quota = update.Cpu?.Quota ?? current?.Cpu?.Quota,
+            Period = update.Cpu?.Period ?? current?.Cpu?.Period,
+            Shares = update.Cpu?.Shares is > 0 and var shares ? shares : current?.Cpu?.Shares,
+            Cpus = update.Cpu?.Cpus is { Length: > 0 } cpus ? cpus : current?.Cpu?.Cpus,
+        },
         Memory = new() { Limit = update.Memory?.Limit ?? current?.Memory?.Limit },
     };
 }

@@ -57,7 +57,7 @@ internal static class SandboxCommand
         await using var stubs = new StubSocket(sandbox.Directory.Listen(SandboxDirectory.StdioSocket), sandbox);
         // While the socket still listens: afterwards the name may be a new sandbox's.
         var unlist = new Lazy<bool>(() => Unlist(arguments));
-        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take), events, () =>
+        var tasks = new TaskService(sandbox, new ContainerdStreams(stubs.Take, arguments.Namespace), events, () =>
         {
             _ = unlist.Value;
             described.TrySetException(new RuntimeException("the sandbox was shut down before it was described"));

@@ -10,7 +10,7 @@ internal sealed record SandboxSize(int MemoryMib, int Vcpus)
         PodQuota = "io.kubernetes.cri.sandbox-cpu-quota",
         PodPeriod = "io.kubernetes.cri.sandbox-cpu-period";
 
-    private const long DefaultMaxMemoryMib = 16 << 10, DefaultPeriod = 100_000;
+    private const long DefaultMaxMemoryMib = 16 << 10, DefaultPeriod = 100_000, SharesOfOne = 1024;
 
     /// <summary>Under emulation every processor that may come is there from the start: a mebibyte each.</summary>
     private const int MaxEmulatedVcpus = 4;
@@ -32,6 +32,8 @@ internal sealed record SandboxSize(int MemoryMib, int Vcpus)
             {
                 Quota = Annotation(spec, PodQuota) ?? resources?.Cpu?.Quota,
                 Period = (ulong?)Annotation(spec, PodPeriod) ?? resources?.Cpu?.Period,
+                Cpus = resources?.Cpu?.Cpus,
+                Shares = resources?.Cpu?.Shares,
             },
         }]);
         var memory = configuration.ExactMemoryMib > 0
@@ -61,10 +63,21 @@ internal sealed record SandboxSize(int MemoryMib, int Vcpus)
         {
             if (resources?.Memory?.Limit is > 0 and var limit)
                 memory = Math.Min(memory + (limit >> 20), int.MaxValue);
-            if (resources?.Cpu?.Quota is > 0 and var quota && (resources.Cpu.Period ?? DefaultPeriod) is > 0 and var period)
-                vcpus += (double)quota / period;
+            vcpus += Processors(resources?.Cpu);
         }
         return (memory, Math.Max(configuration.Vcpus, (long)Math.Ceiling(Math.Min(vcpus, int.MaxValue))));
+    }
+
+    /// <summary>
+    /// What its quota can fill. Without one, as with Kubernetes' static CPU manager: those that it may use, but not more than its
+    /// shares ask for, where it has any. Containers that may use all those which are nobody's own have small shares.
+    /// </summary>
+    private static double Processors(CpuLimits? cpu)
+    {
+        if (cpu?.Quota is > 0 and var quota)
+            return (cpu.Period ?? DefaultPeriod) is > 0 and var period ? (double)quota / period : 0;
+        return NumberList.TryParse(cpu?.Cpus ?? "") is not { } named ? 0
+            : Math.Min(named.Count, cpu?.Shares is > 0 and var shares ? shares / (double)SharesOfOne : int.MaxValue);
     }
 
     private static long? Annotation(Spec spec, string name) =>

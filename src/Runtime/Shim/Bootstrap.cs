@@ -2,6 +2,7 @@ using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using KataLike.Contract.Containerd;
 using KataLike.Contract.Containerd.Bootstrap;
+using KataLike.Runtime.Storage;
 using RuntimeOptions = KataLike.Contract.Containerd.RuntimeOptions.Options;
 
 namespace KataLike.Runtime.Shim;
@@ -31,8 +32,13 @@ internal sealed record Bootstrap(bool Protobuf, string TtrpcAddress, string? Soc
 
     /// <summary>What start writes to standard output, and all of it: containerd reads standard error as part of it.</summary>
     public byte[] Answer(string address) => Protobuf
-        ? new BootstrapResult { Version = 3, Address = address, Protocol = "ttrpc" }.ToByteArray()
+        ? new BootstrapResult { Version = 3, Address = address, Protocol = "ttrpc", Extensions = { new Contract.Containerd.Bootstrap.Extension { Value = Mounts() } } }.ToByteArray()
         : System.Text.Encoding.UTF8.GetBytes(address);
+
+    private static Any Mounts() => TypeUrl.Pack(TypeUrl.MountCapabilities, new MountCapabilities
+    {
+        Types_ = { LayeredMount.Types }, Transforms = { LayeredMount.Transforms },
+    });
 
     private static RuntimeOptions? ReadOptions(Any? any) =>
         any?.TypeUrl is { } url && url[(url.LastIndexOf('/') + 1)..] == TypeUrl.RuntimeOptions

@@ -10,23 +10,26 @@ internal sealed record StreamNames(bool Terminal, string Stdin, string Stdout, s
     public bool IsStub => Stdin.StartsWith(ContainerdStreams.Stub, StringComparison.Ordinal);
 }
 
-/// <summary>The open streams of a process, and the shim's own writer of the stdin FIFO.</summary>
+/// <summary>The open streams of a process, and what the shim has of them for itself.</summary>
 /// <param name="StdinHold">Keeps stdin from ending when a client detaches; closed by CloseIO. Null where stdin is no FIFO.</param>
-internal readonly record struct OpenedStreams(ProcessStreams Streams, FileDescriptor? StdinHold);
+/// <param name="Logger">Null where the output goes elsewhere.</param>
+internal readonly record struct OpenedStreams(ProcessStreams Streams, FileDescriptor? StdinHold, LoggingBinary? Logger = null);
 
 /// <summary>
-/// Opens what Create and Exec name: the path of a FIFO, file://PATH to append to, stub://TICKET of the command line,
-/// nothing for no stream.
+/// Opens what Create and Exec name: the path of a FIFO, file://PATH to append to, binary://PATH of a program that takes stdout and
+/// stderr, stub://TICKET of the command line, nothing for no stream.
 /// </summary>
 /// <param name="takeTicket">Gives the descriptors that a stub has handed over; null where there are no stubs.</param>
-internal sealed class ContainerdStreams(Func<string, ProcessStreams>? takeTicket)
+/// <param name="space">containerd's namespace.</param>
+internal sealed class ContainerdStreams(Func<string, ProcessStreams>? takeTicket, string space = "")
 {
     public const string Stub = "stub://";
     private const string File = "file://";
 
-    /// <exception cref="TtrpcException">InvalidArgument: a scheme that is not served here.</exception>
+    /// <param name="id">Of the container, or the exec.</param>
+    /// <exception cref="TtrpcException">InvalidArgument: a scheme that is not served here; a logging binary is not ready.</exception>
     /// <exception cref="LinuxException">A stream cannot be opened.</exception>
-    public OpenedStreams Open(StreamNames names)
+    public OpenedStreams Open(StreamNames names, string id)
     {
         if (names.IsStub)
         {
@@ -38,6 +41,13 @@ internal sealed class ContainerdStreams(Func<string, ProcessStreams>? takeTicket
         try
         {
             (stdin, hold) = OpenInput(names.Stdin);
+            if (LoggingBinary.IsNamed(names.Stdout))
+            {
+                (var logger, stdout, stderr) = LoggingBinary.Start(names.Stdout, id, space);
+                if (names.Terminal)
+                    stderr.Dispose();
+                return new OpenedStreams(new ProcessStreams(names.Terminal, stdin, stdout, names.Terminal ? null : stderr), hold, logger);
+            }
             stdout = OpenOutput(names.Stdout);
             stderr = names.Terminal ? null : OpenOutput(names.Stderr);
             return new OpenedStreams(new ProcessStreams(names.Terminal, stdin, stdout, stderr), hold);
@@ -97,5 +107,5 @@ internal sealed class ContainerdStreams(Func<string, ProcessStreams>? takeTicket
     }
 
     private static TtrpcException Refused(string name) =>
-        new(StatusCode.InvalidArgument, $"stream {name} is not supported: use a FIFO or file://PATH");
+        new(StatusCode.InvalidArgument, $"stream {name} is not supported: use a FIFO, file://PATH or binary://PATH");
 }

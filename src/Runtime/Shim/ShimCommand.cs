@@ -3,6 +3,7 @@ using Google.Protobuf;
 using KataLike.Contract.Containerd.Bootstrap;
 using KataLike.Linux;
 using KataLike.Runtime.Sandboxes;
+using KataLike.Runtime.Storage;
 
 namespace KataLike.Runtime.Shim;
 
@@ -33,7 +34,7 @@ internal static class ShimCommand
         if (arguments.Version)
             return System.Text.Encoding.UTF8.GetBytes($"containerd-shim-katalike-v2:\n  Version:  {Version}\n");
         if (arguments.Info)
-            return new RuntimeInfo { Name = Name, Version = new RuntimeVersion { Version = Version } }.ToByteArray();
+            return Info().ToByteArray();
 
         if (arguments.Namespace.Length == 0)
             throw new RuntimeException("shim namespace cannot be empty: give -namespace");
@@ -53,6 +54,14 @@ internal static class ShimCommand
                 throw new RuntimeException($"unknown action \"{arguments.Action}\": start or delete");
         }
     }
+
+    /// <summary>The annotation tells containerd 2.2 and 2.3 which mounts of a root file system to leave to the shim.</summary>
+    internal static RuntimeInfo Info() => new()
+    {
+        Name = Name,
+        Version = new RuntimeVersion { Version = Version },
+        Annotations = { ["containerd.io/runtime-allow-mounts"] = string.Join(',', LayeredMount.Transforms.Select(name => $"{name}/*").Concat(LayeredMount.Types)) },
+    };
 
     private static string Version =>
         typeof(ShimCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";

@@ -4,9 +4,10 @@ using KataLike.Runtime.Sandboxes;
 namespace KataLike.Runtime.Shim;
 
 /// <summary>What the Task API knows of a process beside the sandbox: its streams' names, and whether its events are out.</summary>
-internal sealed class TaskProcess(string containerId, Process process, StreamNames names, FileDescriptor? stdinHold)
+internal sealed class TaskProcess(string containerId, Process process, StreamNames names, OpenedStreams opened = default)
 {
-    private FileDescriptor? _stdinHold = stdinHold;
+    private FileDescriptor? _stdinHold = opened.StdinHold;
+    private LoggingBinary? _logger = opened.Logger;
     private bool _inputClosed;
 
     // Completed whenever no start is under way: an exit is told after the start that it may overtake.
@@ -31,7 +32,7 @@ internal sealed class TaskProcess(string containerId, Process process, StreamNam
         {
             if (Open is not null && Process.State == ProcessState.Created && _stdinHold is null)
             {
-                (var streams, _stdinHold) = Open();
+                (var streams, _stdinHold, _logger) = Open();
                 Process.Attach(streams);
                 if (_inputClosed)
                     CloseInput();
@@ -72,5 +73,12 @@ internal sealed class TaskProcess(string containerId, Process process, StreamNam
             Process.CloseInput();
     }
 
-
+    /// <summary>Once it has ended: lets go of what the shim has of its streams; what it wrote has been logged then.</summary>
+    public async Task EndStreamsAsync()
+    {
+        CloseInput();
+        if (_logger is { } logger)
+            await logger.EndAsync();
+        _logger?.Dispose();
+    }
 }

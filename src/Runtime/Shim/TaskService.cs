@@ -107,9 +107,9 @@ internal sealed class TaskService : ITaskService
         // tells by a CloseIO that it sends only once Exec has answered.
         var process = names.IsStub
             ? await WithStreamsAsync(request.Id, names, streams => Task.FromResult(container.AddExec(request.ExecId, specification, streams)))
-            : new TaskProcess(request.Id, container.AddExec(request.ExecId, specification, new ProcessStreams(request.Terminal, null, null, null)), names, null)
+            : new TaskProcess(request.Id, container.AddExec(request.ExecId, specification, new ProcessStreams(request.Terminal, null, null, null)), names)
             {
-                Open = () => _streams.Open(names),
+                Open = () => _streams.Open(names, request.ExecId),
             };
         _processes[(request.Id, request.ExecId)] = process;
         _events.ExecAdded(request.Id, request.ExecId);
@@ -126,7 +126,7 @@ internal sealed class TaskService : ITaskService
         else
             await _sandbox.Get(request.Id).DeleteAsync();
         await process.Reported.WaitAsync(context.CancellationToken);
-        process.CloseInput();
+        await process.EndStreamsAsync();
         _ = _processes.TryRemove((request.Id, request.ExecId), out _);
 
         var exit = Exit(process.Process);
@@ -134,7 +134,10 @@ internal sealed class TaskService : ITaskService
         if (request.ExecId.Length == 0)
         {
             foreach (var exec in Execs(request.Id))
-                _ = _processes.TryRemove((request.Id, exec.Process.ExecId), out _);
+            {
+                if (_processes.TryRemove((request.Id, exec.Process.ExecId), out _))
+                    _ = exec.EndStreamsAsync();
+            }
             _events.Deleted(request.Id, response);
         }
         return response;
@@ -272,15 +275,16 @@ internal sealed class TaskService : ITaskService
     /// <summary>Opens the streams and makes the process that takes them over; closes them where that fails.</summary>
     private async Task<TaskProcess> WithStreamsAsync(string id, StreamNames names, Func<ProcessStreams, Task<Process>> make)
     {
-        var (streams, hold) = _streams.Open(names);
+        var opened = _streams.Open(names, id);
         try
         {
-            return new TaskProcess(id, await make(streams), names, hold);
+            return new TaskProcess(id, await make(opened.Streams), names, opened);
         }
         catch (Exception e)
         {
-            streams.Dispose();
-            hold?.Dispose();
+            opened.Streams.Dispose();
+            opened.StdinHold?.Dispose();
+            opened.Logger?.Dispose();
             if (e is VmException)
                 throw new TtrpcException(StatusCode.Unavailable, e.Message, e);
             throw;

@@ -60,8 +60,9 @@ internal sealed class ShareNamespace : IDisposable
         {
             foreach (var share in plan.Shares)
                 Attach(containerId, share);
+            var layers = new List<(string Source, string Place)>();
             foreach (var fileSystem in plan.FileSystems)
-                Attach(containerId, fileSystem);
+                Attach(containerId, fileSystem, layers);
         }
         catch (Exception error)
         {
@@ -77,7 +78,13 @@ internal sealed class ShareNamespace : IDisposable
         if (!Directory.Exists(directory))
             return;
         foreach (var entry in Directory.EnumerateFileSystemEntries(directory))
-            Run(() => MountNamespace.DetachAll($"{_shared}/{containerId}/{Path.GetFileName(entry)}"));
+        {
+            Run(() =>
+            {
+                MountNamespace.DetachAll($"{_shared}/{containerId}/{Path.GetFileName(entry)}");
+                MountNamespace.DetachAll(entry);
+            });
+        }
         Directory.Delete(directory, recursive: true);
     }
 
@@ -134,25 +141,54 @@ internal sealed class ShareNamespace : IDisposable
         throw Failed(share.Source, share.Destination, $"it leads to {path}: give that path, and the guest's own will be mounted");
     }
 
-    private void Attach(string containerId, HostFileSystem fileSystem)
+    /// <param name="layers">Those before it, to which it is added if it is one.</param>
+    private void Attach(string containerId, HostFileSystem fileSystem, List<(string Source, string Place)> layers)
     {
-        var (name, mount, destination) = fileSystem;
-        if (mount.IsBind)
+        var (name, given, destination) = fileSystem;
+        if (given.IsBind && layers.Count == 0 && !fileSystem.IsLayer)
         {
-            Attach(containerId, new HostShare(mount.Source, name) { ReadOnly = mount.Options.Contains("ro") });
+            Attach(containerId, new HostShare(given.Source, name) { ReadOnly = given.Options.Contains("ro") });
             return;
         }
-        Directory.CreateDirectory($"{_writable!.ProcPath}/{containerId}/{name}");
+        var below = $"{_writable!.ProcPath}/{containerId}/{name}";
+        Directory.CreateDirectory(below);
+        var (mount, directories) = LayeredMount.Resolve(given, layers);
         try
         {
-            Run(() => MountNamespace.Mount(mount.Source, $"{_shared}/{containerId}/{name}", mount.Type, mount.Options));
+            // What is mounted at the bottom is not on top, where virtiofsd looks.
+            Run(() => Mount(mount, directories, fileSystem.IsLayer ? below : $"{_shared}/{containerId}/{name}"));
         }
         catch (LinuxException error)
         {
-            throw name == SharePlan.RootfsName
+            throw name.StartsWith(SharePlan.RootfsName, StringComparison.Ordinal)
                 ? new RuntimeException($"root file system {mount.Type} {mount.Source}: {error.Errno.Text()}", cause: error)
                 : Failed(mount.Source, destination, $"{mount.Type}: {error.Errno.Text()}", error);
         }
+        if (fileSystem.IsLayer)
+            layers.Add((mount.Source, below));
+    }
+
+    private static void Mount(RootfsMount mount, IReadOnlyList<NewDirectory> directories, string place)
+    {
+        foreach (var (path, mode, owner) in directories.Where(directory => !Directory.Exists(directory.Path)))
+        {
+            Directory.CreateDirectory(path);
+            File.SetUnixFileMode(path, mode);
+            using var made = Files.Open(path, Files.ReadOnly | Files.Directory);
+            if (owner is var (user, group))
+                _ = ProcessAttributes.TryGive(made, user, group);
+        }
+        if (!mount.IsBind)
+        {
+            LoopMount.Mount(mount, place);
+            return;
+        }
+        using var source = Files.Open(mount.Source, Files.PathOnly);
+        using var tree = Mounts.Clone(source, recursive: true);
+        Mounts.Change(tree, 0, propagation: MountPropagation.Private, recursive: true);
+        if (mount.Options.Contains("ro"))
+            Mounts.Change(tree, MountAttributes.ReadOnly);
+        Mounts.Attach(tree, place);
     }
 
     /// <summary>In runc's words.</summary>

@@ -27,7 +27,11 @@ internal sealed record HostShare(string Source, string Name)
 }
 
 /// <summary>A file system that the host mounts, and its place below the container's shared directory.</summary>
-internal sealed record HostFileSystem(string Name, RootfsMount Mount, string Destination = "/");
+internal sealed record HostFileSystem(string Name, RootfsMount Mount, string Destination = "/")
+{
+    /// <summary>Others are made of it; the guest does not see it.</summary>
+    public bool IsLayer { get; init; }
+}
 
 /// <summary>What of a container's mounts comes from the host, and what the agent is told about it.</summary>
 /// <remarks>
@@ -67,7 +71,9 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
         var shares = new List<HostShare>();
         if (rootfs.Count == 0)
             shares.Add(new HostShare(spec.Root!.Path, RootfsName) { Bundle = bundle });
-        var fileSystems = rootfs.Select(mount => new HostFileSystem(RootfsName, mount)).ToList();
+        // The last one is the root file system; those before it are what it is made of, or would lie below it unseen.
+        var fileSystems = rootfs.Select((mount, i) => i == rootfs.Count - 1
+            ? new HostFileSystem(RootfsName, mount) : new HostFileSystem($"{RootfsName}.{i}", mount) { IsLayer = true }).ToList();
 
         for (var index = 0; index < (spec.Mounts?.Count ?? 0); index++)
         {

@@ -81,6 +81,25 @@ public sealed class CgroupTests : IDisposable
         Assert.Equal("unified resource \"misc.max\" can't be set: controller \"misc\" not available", error.Message);
     }
 
+    [Theory]
+    [InlineData("cpus", "0-1", "0-1")]
+    [InlineData("cpus", "1,0", "1,0")]
+    [InlineData("cpus", "4-5", null)]
+    [InlineData("cpus", "1-2", null)]
+    [InlineData("cpus", "0-2147483647", null)]
+    [InlineData("cpus", "0-1,x", "0-1,x")]
+    [InlineData("mems", "0", "0")]
+    [InlineData("mems", "0-1", "0")]
+    public void ProcessorsAndNodesOfTheHostAreNotFollowed(string kind, string named, string? written)
+    {
+        File.WriteAllText($"{_directory}/cpuset.cpus.effective", "0-1,3\n");
+        File.WriteAllText($"{_directory}/cpuset.mems.effective", "0\n");
+        File.WriteAllText($"{_directory}/cpuset.{kind}", "");
+        using var cgroup = new Cgroup(new CgroupRoot(_directory), _directory);
+        cgroup.Apply(CgroupSettings.From(new Resources { Cpu = kind == "cpus" ? new() { Cpus = named } : new() { Mems = named } }));
+        Assert.Equal(written ?? File.ReadAllText("/sys/devices/system/cpu/possible").Trim(), File.ReadAllText($"{_directory}/cpuset.{kind}"));
+    }
+
     [Fact]
     public void ControllersArePassedDown()
     {

@@ -41,6 +41,20 @@ public class PodNetworkTests
             var (name, addresses, routes) = Look(inside);
             Assert.Equal(("eth7", "10.1.0.4 10.3.0.3 fe80::7", "10.1.0.0 10.8.0.0 fe80::"), (name, addresses, routes));
 
+            // from 10.1.0.4 lookup 100; the same for a system that has no such sysctl.
+            var ruled = Request("eth7", "10.1.0.4", "10.8.0.0");
+            ruled.Rules.Add(new Contract.Agent.NetworkRule
+            {
+                Body = ByteString.CopyFrom(2, 0, 32, 0, 100, 0, 0, 1, 0, 0, 0, 0, 8, 0, 2, 0, 10, 1, 0, 4, 8, 0, 6, 0, 0, 2, 0, 0),
+            });
+            ruled.Sysctls.Add([new() { Path = "ipv4/conf/eth7/arp_filter", Value = "1" }, new() { Path = "ipv4/none", Value = "1" }, new() { Path = "../kernel/hostname", Value = "x" }]);
+            var hostname = File.ReadAllText("/proc/sys/kernel/hostname");
+            pod.Set(ruled);
+            Assert.Equal(("1", 1), Ruled(inside));
+            pod.Set(Request("eth7", "10.1.0.4", "10.8.0.0"));
+            Assert.Equal(("1", 0), Ruled(inside));
+            Assert.Equal(hostname, File.ReadAllText("/proc/sys/kernel/hostname"));
+
             // One thing that cannot be is said, and keeps the rest from nothing.
             var wrong = Request("eth7", "10.1.0.4", "10.7.0.0");
             wrong.Routes[1].Hops[0].Interface = 9;
@@ -52,6 +66,17 @@ public class PodNetworkTests
             pod.Set(new SetNetworkRequest());
             Assert.Equal(("", "", ""), Look(inside));
         });
+    }
+
+    private static (string Filter, int Rules) Ruled(FileDescriptor space)
+    {
+        var seen = ("", 0);
+        NetworkNamespaces.Run(space, () =>
+        {
+            using var netlink = Netlink.Open();
+            seen = (KernelFiles.Read("/proc/sys/net/ipv4/conf/eth7/arp_filter").Trim(), NetworkRules.List(netlink).Count);
+        });
+        return seen;
     }
 
     private static (string Name, string Addresses, string Routes) Look(FileDescriptor space)

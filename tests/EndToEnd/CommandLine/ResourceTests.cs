@@ -72,6 +72,21 @@ public sealed class ResourceTests : CommandLineCase
         await Eventually.HoldsAsync(async () => (await MachineAsync(runtime)).Memory < memory + 128, "the guest has given memory back");
     }
 
+    [SkippableFact]
+    public async Task Processors_of_the_host_that_the_guest_has_not_are_given_by_number_only()
+    {
+        Skip.IfNot(Environment.ProcessorCount > 1, "this host has one processor: a machine cannot have two");
+        var runtime = Runtime("katalike");
+        var bundle = Bundle();
+        bundle.Write(["sleep", "1000"], spec => spec["linux"]!["resources"] = JsonNode.Parse("""{"cpu": {"cpus": "40-41", "mems": "1", "shares": 2048}}"""));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", bundle.Path, Id));
+        Assert.Equal(2, (await MachineAsync(runtime)).Processors);
+        AssertOk(await runtime.RunAsync("update", "--cpuset-cpus", "1", "--cpuset-mems", "0", Id));
+        Assert.Equal(1, (await MachineAsync(runtime)).Processors);
+        AssertOk(await runtime.RunAsync("update", "--cpuset-cpus", "1,70", "--cpuset-mems", "0-1", Id));
+        Assert.Equal(2, (await MachineAsync(runtime)).Processors);
+    }
+
     /// <summary>What the guest has now; memory in MiB.</summary>
     private async Task<(int Processors, long Memory)> MachineAsync(OciRuntime runtime)
     {

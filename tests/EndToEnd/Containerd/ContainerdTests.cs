@@ -62,6 +62,35 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
     [SkippableTheory]
     [InlineData(KataLike)]
     [InlineData(Runc)]
+    public async Task A_logging_binary_gets_the_output_of_containers_and_execs(string runtime)
+    {
+        Require();
+        var (id, directory) = (NewId(), Directory.CreateTempSubdirectory("katalike-logs-").FullName);
+        await File.WriteAllTextAsync($"{directory}/logger", """
+            #!/bin/sh
+            to=$2/$CONTAINER_NAMESPACE-$CONTAINER_ID
+            cat <&4 3<&- 5>&- > "$to.err" &
+            exec 5>&- 4<&-
+            cat <&3 > "$to.out"
+            wait
+            """);
+        File.SetUnixFileMode($"{directory}/logger", UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        var uri = $"binary://{directory}/logger?--to={directory}";
+
+        var run = await containerd.RunAsync(runtime, id, ["-d", "--log-uri", uri], ["sh", "-c", "echo out; echo err >&2; exec sleep 1000"]);
+        Assert.True(run.ExitCode == 0, Explain(run));
+        var exec = await containerd.CtrAsync("task", "exec", "--log-uri", uri, "--exec-id", "one", id, "sh", "-c", "echo two; exit 3");
+        Assert.True(exec.ExitCode == 3, Explain(exec));
+        await RemoveAsync(id);
+        foreach (var (file, text) in (IEnumerable<(string, string)>)[($"{id}.out", "out\n"), ($"{id}.err", "err\n"), ("one.out", "two\n"), ("one.err", "")])
+            Assert.Equal(text, await File.ReadAllTextAsync($"{directory}/{containerd.Namespace}-{file}"));
+        await AssertNothingLeftAsync(id);
+        Directory.Delete(directory, recursive: true);
+    }
+
+    [SkippableTheory]
+    [InlineData(KataLike)]
+    [InlineData(Runc)]
     public async Task A_running_container_is_listed_entered_measured_and_killed(string runtime)
     {
         Require();

@@ -176,6 +176,14 @@ public sealed class CriNode : IAsyncLifetime
         return $"/{Name}/{pod}";
     }
 
+    /// <summary>Bytes of anonymous memory and tmpfs that all pods have, and that those before them have not given back; null: nobody counts.</summary>
+    internal long? PodMemory()
+    {
+        var figures = Hierarchies().Select(hierarchy => $"{hierarchy}/{Name}/memory.stat").FirstOrDefault(File.Exists);
+        return figures is null ? null : File.ReadLines(figures).Select(line => line.Split(' '))
+            .Where(line => line[0] is "total_rss" or "total_shmem" or "anon" or "shmem").Sum(line => long.Parse(line[1]));
+    }
+
     /// <summary>As kubelet: again until nobody is in it any more.</summary>
     internal async Task RemovePodCgroupAsync(string pod)
     {
@@ -246,7 +254,8 @@ public sealed class CriNode : IAsyncLifetime
                 "ranges": [[{"subnet": "10.89.0.0/16"}], [{"subnet": "fd89::/64"}]]
               }
             },
-            {"type": "portmap", "capabilities": {"portMappings": true}}
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+            {"type": "bandwidth", "capabilities": {"bandwidth": true}}
           ]
         }
         """;

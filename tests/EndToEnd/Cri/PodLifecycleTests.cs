@@ -21,7 +21,9 @@ public sealed class PodLifecycleTests(CriNode node) : IClassFixture<CriNode>
         {
             config.Labels["app"] = "web";
             config.Linux.Sysctls["net.ipv4.ip_unprivileged_port_start"] = "80";
+            config.Annotations["kubernetes.io/ingress-bandwidth"] = config.Annotations["kubernetes.io/egress-bandwidth"] = "800M";
         });
+        Assert.Equal(2, (await node.Namespaces.RunAsync("tc", "qdisc")).Text.Split('\n').Count(line => line.Contains("tbf", StringComparison.Ordinal)));
 
         var status = await node.Cri.PodStatusAsync(pod.Id);
         Assert.Equal(PodSandboxState.SandboxReady, status.State);

@@ -40,6 +40,34 @@ public sealed class AttachTests : NetworkCase
     }
 
     [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task Rules_with_their_tables_and_sysctls_of_the_namespace_count_in_the_container(string name)
+    {
+        var runtime = Runtime(name);
+        await using var node = await NetworkNode.MakeAsync(Directory);
+        var pod = await node.AddPodAsync();
+        // As CNI's plugins "tuning" and "sbr" do it.
+        await pod.Namespace.RunAsync("sh", "-c", """
+            echo 77 > /proc/sys/net/core/somaxconn; echo 1 > /proc/sys/net/ipv4/conf/eth0/arp_filter; echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_ra
+            ip route add default via 10.85.0.1 table 100; ip rule add from 10.85.0.0/24 table 100 priority 50; ip -6 rule add fwmark 7 prohibit priority 60
+            """);
+        await StartAsync(runtime, Id, pod.Namespace.Path);
+        Assert.Equal("77\n1\n0", (await ExecAsync(
+            runtime, Id, "sh", "-c", "cd /proc/sys/net && cat core/somaxconn ipv4/conf/eth0/arp_filter ipv6/conf/eth0/accept_ra")).Trim());
+        var rules = await ExecAsync(runtime, Id, "sh", "-c", "busybox ip rule; busybox ip -6 rule; busybox ip route show table 100");
+        Assert.Contains("50:\tfrom 10.85.0.0/24 lookup 100", rules, StringComparison.Ordinal);
+        Assert.Matches("60:\tfrom all fwmark 0x7 .*prohibit", rules);
+        Assert.Contains("default via 10.85.0.1 dev eth0", rules, StringComparison.Ordinal);
+        Assert.Equal(3 + 1 + 2 + 1 + 1, rules.Trim().Split('\n').Length);
+
+        await pod.Namespace.RunAsync("ip", "rule", "del", "priority", "50");
+        await Eventually.HoldsAsync(
+            async () => !(await ExecAsync(runtime, Id, "busybox", "ip", "rule")).Contains("50:", StringComparison.Ordinal), "a rule goes");
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    [SkippableTheory]
     [InlineData("runc", "prestart")]
     [InlineData("katalike", "prestart")]
     [InlineData("runc", "createRuntime")]

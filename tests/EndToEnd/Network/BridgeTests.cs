@@ -42,6 +42,26 @@ public sealed class BridgeTests : NetworkCase
     [SkippableTheory]
     [InlineData("runc")]
     [InlineData("katalike")]
+    public async Task A_limit_of_bandwidth_holds_both_ways(string name)
+    {
+        var runtime = Runtime(name);
+        await using var node = await NetworkNode.MakeAsync(Directory);
+        var pod = await node.AddPodAsync(rate: 16_000_000);
+        await StartAsync(runtime, Id, pod.Namespace.Path);
+        await Eventually.HoldsAsync(() => SucceedsAsync(runtime, Id, "sh", "-c", "busybox netstat -ltn | busybox grep -q :8000"), "the server listens");
+        foreach (var way in (string[])["get", "put"])
+        {
+            // Six megabytes are 48 megabits, of which 8 pass at once, and 40 in two and a half seconds.
+            var time = System.Diagnostics.Stopwatch.StartNew();
+            await node.RunAsync(await PeerAsync(), way, pod.Address4, "8000", "6000000");
+            Assert.True(time.Elapsed > TimeSpan.FromSeconds(2), $"{way}: {time.Elapsed}");
+        }
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
     public async Task A_container_sees_what_the_plugins_have_set(string name)
     {
         var runtime = Runtime(name);

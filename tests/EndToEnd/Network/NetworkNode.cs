@@ -17,7 +17,7 @@ internal sealed class NetworkNode(string directory, NodeNamespaces node, PodName
     /// <summary>Of the node, for the client.</summary>
     public const string Address = "192.0.2.1";
 
-    private readonly List<(PodNamespace Pod, string Id, JsonObject Result, int? Port)> _pods = [];
+    private readonly List<(PodNamespace Pod, string Id, JsonObject Result, int? Port, long Rate)> _pods = [];
 
     public PodNamespace Client => client;
 
@@ -38,26 +38,27 @@ internal sealed class NetworkNode(string directory, NodeNamespaces node, PodName
     public async Task RunAsync(params string[] command) => await Check(node.RunAsync(command));
 
     /// <param name="port">Of the node, mapped to the pod's port 8000.</param>
-    public async Task<BridgedPod> AddPodAsync(int? port = null)
+    /// <param name="rate">Bits per second, each way; by default so much that it does not slow the tests down: it is there to be passed through.</param>
+    public async Task<BridgedPod> AddPodAsync(int? port = null, long rate = 4_000_000_000)
     {
         var (pod, id) = (await PodNamespace.MakeAsync(), $"pod{_pods.Count}");
         await CallAsync("loopback", "ADD", pod, id, new JsonObject());
         var result = JsonNode.Parse((await CallAsync("bridge", "ADD", pod, id, Bridge())).Text)!.AsObject();
-        _pods.Add((pod, id, result, port));
+        _pods.Add((pod, id, result, port, rate));
         if (port is not null)
             await CallAsync("portmap", "ADD", pod, id, PortMap(result, port.Value));
-        await CallAsync("bandwidth", "ADD", pod, id, Bandwidth(result));
+        await CallAsync("bandwidth", "ADD", pod, id, Bandwidth(result, rate));
         var addresses = result["ips"]!.AsArray().Select(ip => ((string)ip!["address"]!).Split('/')[0]).ToList();
         return new BridgedPod(pod, addresses[0], addresses[1]);
     }
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var (pod, id, result, port) in _pods)
+        foreach (var (pod, id, result, port, rate) in _pods)
         {
             if (port is not null)
                 await CallAsync("portmap", "DEL", pod, id, PortMap(result, port.Value));
-            await CallAsync("bandwidth", "DEL", pod, id, Bandwidth(result));
+            await CallAsync("bandwidth", "DEL", pod, id, Bandwidth(result, rate));
             await CallAsync("bridge", "DEL", pod, id, Bridge());
             await pod.DisposeAsync();
         }
@@ -86,10 +87,9 @@ internal sealed class NetworkNode(string directory, NodeNamespaces node, PodName
         ["prevResult"] = result.DeepClone(),
     };
 
-    // So much that it does not slow the tests down: it is there to be passed through.
-    private static JsonObject Bandwidth(JsonObject result) => new()
+    private static JsonObject Bandwidth(JsonObject result, long rate) => new()
     {
-        ["ingressRate"] = 4_000_000_000, ["ingressBurst"] = 2_000_000_000, ["egressRate"] = 4_000_000_000, ["egressBurst"] = 2_000_000_000,
+        ["ingressRate"] = rate, ["ingressBurst"] = rate / 2, ["egressRate"] = rate, ["egressBurst"] = rate / 2,
         ["prevResult"] = result.DeepClone(),
     };
 

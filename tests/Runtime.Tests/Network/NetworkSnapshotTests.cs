@@ -22,7 +22,7 @@ public class NetworkSnapshotTests
             Eth0 with { Index = 8, Name = "br0", Kind = "bridge", Flags = 0 },
             Eth0 with { Index = 9, Name = "tun0", Kind = "tun", HardwareType = 65534 },
         ];
-        var snapshot = new NetworkSnapshot(links, [], [], []);
+        var snapshot = new NetworkSnapshot(links, [], [], [], []);
         Assert.Equal([2, 4, 8], snapshot.Interfaces([3], _ => false).Select(link => link.Index));
         Assert.Equal([2, 4, 5, 8], snapshot.Interfaces([3], index => index == 5).Select(link => link.Index));
     }
@@ -43,9 +43,10 @@ public class NetworkSnapshotTests
                 new(IPAddress.Parse("10.2.0.0"), 24, 254, 2, 253, 1, 0, null, [], [new NetworkHop(3, null, false)]),
                 new(IPAddress.Parse("10.6.0.0"), 16, 254, 3, 0, 7, 0, null, [], [new NetworkHop(0, null, false)]),
             ],
-            [new(2, gateway, [2, 0, 0, 0, 0, 9]), new(3, gateway, [2, 0, 0, 0, 0, 9])]);
+            [new(2, gateway, [2, 0, 0, 0, 0, 9]), new(3, gateway, [2, 0, 0, 0, 0, 9])], [new([1, 2, 3])]);
 
         var told = snapshot.Describe(new Dictionary<int, uint> { [2] = 7 });
+        Assert.Equal([1, 2, 3], Assert.Single(told.Rules).Body.ToByteArray());
         Assert.Equal([(1u, "lo"), (7u, "eth0")], told.Interfaces.Select(item => (item.Id, item.Name)));
         Assert.Equal(["192.0.2.9", "10.1.0.2"], told.Interfaces.SelectMany(item => item.Addresses).Select(item => new IPAddress(item.Address.Span).ToString()));
         Assert.Equal([(0u, 7u), (16u, 0u)], told.Routes.Select(route => (route.PrefixLength, route.Hops[0].Interface)));

@@ -80,6 +80,20 @@ public class LifecycleTests
         Assert.Equal((1536, 4, 1536, 8), (size.MemoryMib, size.Vcpus, size.MaxMemoryMib, size.MaxVcpus));
     }
 
+    [Theory]
+    [InlineData("4-5", null, null, 2)]
+    [InlineData("4-5", 2048UL, -1L, 2)]
+    [InlineData("0-3,6-63", 2UL, null, 1)]
+    [InlineData("4-5", 2048UL, 50_000L, 1)]
+    [InlineData("0-2147483647", null, null, int.MaxValue)]
+    [InlineData("5-4", null, null, 1)]
+    public void ProcessorsOfAContainersOwnAreThere(string cpus, ulong? shares, long? quota, int processors)
+    {
+        var limits = new Resources { Cpu = new() { Cpus = cpus, Shares = shares, Quota = quota } };
+        Assert.Equal(processors, SandboxSize.Needed(new Configuration(), [limits]).Vcpus);
+        Assert.Equal(processors, SandboxSize.Needed(new Configuration(), [ResourceUpdate.Apply(limits, new Resources())]).Vcpus);
+    }
+
     [Fact]
     public void TheLimitsOfAllContainersAddUp()
     {

@@ -63,6 +63,10 @@ public class BootstrapTests
 
         Assert.Equal(("/t", "/run/x", "/etc/k.toml"), (bootstrap.TtrpcAddress, bootstrap.SocketDirectory, bootstrap.Options?.ConfigPath));
         Assert.Equal((3, Address, "ttrpc"), (answer.Version, answer.Address, answer.Protocol));
+        var mounts = Assert.Single(answer.Extensions).Value;
+        Assert.Equal("containerd.types.MountCapabilities", mounts.TypeUrl);
+        Assert.Equal("[ \"format\", \"mkdir\" ]", MountCapabilities.Parser.ParseFrom(mounts.Value).Transforms.ToString());
+        Assert.Equal("format/*,mkdir/*,erofs", ShimCommand.Info().Annotations["containerd.io/runtime-allow-mounts"]);
     }
 
     [Fact]

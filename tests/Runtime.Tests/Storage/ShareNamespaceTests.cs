@@ -75,6 +75,62 @@ public sealed class ShareNamespaceTests : IDisposable
         Assert.Equal("61\n", Shell(space, $"ls {Shared}/c1/0 | wc -l"));
     }
 
+    /// <summary>As containerd's EROFS snapshotter has it, also with ext4, which every host has a program for.</summary>
+    [SkippableTheory]
+    [InlineData("format/mkdir/overlay", "ext4")]
+    [InlineData("format/mkdir/bind", "ext4")]
+    [InlineData("format/mkdir/overlay", "erofs")]
+    public void LayersInFilesAreARootFileSystem(string type, string layer)
+    {
+        Skip.IfNot(layer == "ext4" || Find("mkfs.erofs") is not null, "mkfs.erofs is not installed (erofs-utils)");
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");
+        Skip.IfNot(File.Exists("/dev/loop-control"), "this host has no loop devices");
+        string Image(string name)
+        {
+            using (var file = File.Create($"{_directory}/{name}"))
+                file.SetLength(8 << 20);
+            // rootfs/hello is in it.
+            string[] options = name == "erofs" ? [$"{_directory}/{name}", $"{_directory}/rootfs"] : ["-q", "-d", $"{_directory}/rootfs", $"{_directory}/{name}"];
+            using var made = System.Diagnostics.Process.Start(Find(name == "erofs" ? "mkfs.erofs" : "mkfs.ext4")!, options);
+            made.WaitForExit();
+            Assert.Equal(0, made.ExitCode);
+            return $"{_directory}/{name}";
+        }
+        RootfsMount[] mounts =
+        [
+            new(layer, Image(layer), ["ro", "loop"]),
+            new("ext4", Image("writable"), ["loop"]),
+            type.EndsWith("bind", StringComparison.Ordinal)
+                ? new(type, "{{ mount 1 }}/upper", ["X-containerd.mkdir.path={{ mount 1 }}/upper:0750", "rbind"])
+                : new(type, "overlay",
+                [
+                    "X-containerd.mkdir.path={{ mount 1 }}/upper:0750", "X-containerd.mkdir.path={{ mount 1 }}/work:0755",
+                    "lowerdir={{ overlay 0 0 }}", "upperdir={{ mount 1 }}/upper", "workdir={{ mount 1 }}/work",
+                ]),
+        ];
+        var plan = SharePlan.From(Contract.Oci.Spec.Default(), "c1", _directory, mounts);
+        using var space = ShareNamespace.Enter(Shared);
+        for (var times = 0; times < 2; times++)
+        {
+            space.Attach("c1", new SharePlan([], plan.FileSystems, new()));
+            Assert.Equal(type.EndsWith("bind", StringComparison.Ordinal) ? "" : "from the root\n", Shell(space, $"cat {Shared}/c1/rootfs/hello 2>/dev/null"));
+            Assert.Equal($"{times}\n", Shell(space, $"ls {Shared}/c1/rootfs | grep -c new; touch {Shared}/c1/rootfs/new"));
+            Assert.Equal("750\n", Shell(space, $"stat -c %a {Shared}/c1/rootfs"));
+            // The layers themselves are nobody's business.
+            Assert.Equal("", Shell(space, $"find {Shared}/c1/rootfs.0 {Shared}/c1/rootfs.1 -mindepth 1"));
+            Assert.Equal(2, LoopFiles());
+            space.Detach("c1");
+            // The kernel lets go of the devices by and by.
+            Assert.True(SpinWait.SpinUntil(() => LoopFiles() == 0, TimeSpan.FromSeconds(10)));
+        }
+
+        static string? Find(string program) => $"{Environment.GetEnvironmentVariable("PATH")}:/usr/sbin:/sbin".Split(':')
+            .Select(directory => Path.Combine(directory, program)).FirstOrDefault(File.Exists);
+
+        int LoopFiles() => Directory.EnumerateDirectories("/sys/block", "loop*").Select(device => $"{device}/loop/backing_file")
+            .Count(file => File.Exists(file) && File.ReadAllText(file).StartsWith(_directory, StringComparison.Ordinal));
+    }
+
     [SkippableFact]
     public void ReadOnlyMeansTheMountOrAllBelowIt()
     {

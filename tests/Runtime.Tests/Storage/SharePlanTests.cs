@@ -26,6 +26,14 @@ public class SharePlanTests
     }
 
     [Fact]
+    public void LayersComeBeforeWhatIsMadeOfThem()
+    {
+        RootfsMount[] mounts = [new("erofs", "/1.erofs", ["ro", "loop"]), new("ext4", "/rw.img", ["loop"]), new("format/mkdir/overlay", "overlay", [])];
+        Assert.Equal([("rootfs.0", true), ("rootfs.1", true), ("rootfs", false)],
+            SharePlan.From(Spec(), "c1", "/b", mounts).FileSystems.Select(fileSystem => (fileSystem.Name, fileSystem.IsLayer)));
+    }
+
+    [Fact]
     public void BindMountsOfFilesAreSharedWithTheirOptions()
     {
         var plan = Plan(
