@@ -4,18 +4,19 @@ namespace KataLike.Benchmarks;
 
 /// <summary>What ./dev bench was asked for.</summary>
 /// <param name="Only">Keys of runtimes; null: all.</param>
-/// <param name="Output">A directory for JSON and pictures; null: docs/benchmarks, but nothing for a part of the runtimes.</param>
-internal sealed record BenchOptions(int Runs, IReadOnlyList<string>? Only, string? Output)
+/// <param name="Parts">Of the measurements; null: all.</param>
+/// <param name="Output">A directory for JSON and pictures; null: docs/benchmarks, but nothing of a trial.</param>
+internal sealed record BenchOptions(int Runs, IReadOnlyList<string>? Only, IReadOnlyList<string>? Parts, string? Output)
 {
     public const string Usage = """
-        usage (as root): ./dev bench [--runs N] [--only katalike,runc] [--output DIRECTORY]
-        A part of the runtimes is a trial: its results are written only where --output says.
+        usage (as root): ./dev bench [--runs N] [--only katalike,runc] [--parts life,files,idle,network] [--output DIRECTORY]
+        A part of the runtimes or of the measurements is a trial: its results are written only where --output says.
         """;
 
     /// <summary>Null: not understood.</summary>
     public static BenchOptions? Parse(IReadOnlyList<string> arguments)
     {
-        var options = new BenchOptions(5, null, null);
+        var options = new BenchOptions(5, null, null, null);
         for (var i = 0; i < arguments.Count; i += 2)
         {
             if (i + 1 == arguments.Count)
@@ -26,6 +27,7 @@ internal sealed record BenchOptions(int Runs, IReadOnlyList<string>? Only, strin
             {
                 case "--runs" when number: options = options with { Runs = parsed }; break;
                 case "--only": options = options with { Only = value.Split(',') }; break;
+                case "--parts": options = options with { Parts = value.Split(',') }; break;
                 case "--output": options = options with { Output = Path.GetFullPath(value) }; break;
                 default: return null;
             }
@@ -33,6 +35,10 @@ internal sealed record BenchOptions(int Runs, IReadOnlyList<string>? Only, strin
         return options;
     }
 
+    public bool IsTrial => Only is not null || Parts is not null;
+
+    public bool Has(string part) => Parts?.Contains(part) != false;
+
     /// <summary>Where results go; null: nowhere.</summary>
-    public string? Directory(string repository) => Output ?? (Only is null ? $"{repository}/docs/benchmarks" : null);
+    public string? Directory(string repository) => Output ?? (IsTrial ? null : $"{repository}/docs/benchmarks");
 }

@@ -11,11 +11,17 @@ internal static class Comparison
         var life = new Life(rootfs, results);
         Each("warm-up", runtimes, results, life.WarmUp);
         for (var run = 1; run <= options.Runs; run++)
-            Each($"run {run} of {options.Runs}", runtimes, results, life.Measure);
-        Each("idle", runtimes, results, runtime => IdleSandboxes.Measure(runtime, rootfs, results));
+        {
+            if (options.Has("life"))
+                Each($"run {run} of {options.Runs}", runtimes, results, life.Measure);
+            if (options.Has("files"))
+                Each($"files and streams, run {run} of {options.Runs}", runtimes, results, runtime => Paths.Measure(runtime, rootfs, results));
+        }
+        if (options.Has("idle"))
+            Each("idle", runtimes, results, runtime => IdleSandboxes.Measure(runtime, rootfs, results));
         if (Throughput.Missing is { } missing)
             Console.Error.WriteLine($"network: not measured: {missing}");
-        else
+        else if (options.Has("network"))
             Each("network", runtimes, results, runtime => Throughput.Measure(runtime, rootfs, results));
 
         var report = new Report(results, runtimes, options.Runs);
@@ -26,7 +32,7 @@ internal static class Comparison
             Directory.CreateDirectory(output);
             File.WriteAllText($"{output}/latest.json", report.Json() + "\n");
         }
-        if (options.Only is null && options.Output is null)
+        if (!options.IsTrial && options.Output is null)
             Report.Replace($"{repository}/docs/specification.md", table);
         return runtimes.Any(runtime => runtime.IsOurs && results.Failures(runtime).Any()) ? 1 : 0;
     }

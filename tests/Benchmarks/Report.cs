@@ -9,7 +9,7 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
 {
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
-    private static readonly Figure[] Figures = [.. IdleSandboxes.Figures, .. Throughput.Figures];
+    private static readonly Figure[] Figures = [.. IdleSandboxes.Figures, .. Paths.Figures, .. Throughput.Figures];
 
     private const string Begin = "<!-- bench:begin -->", End = "<!-- bench:end -->";
 
@@ -79,7 +79,7 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
         cpuMilliseconds = series.Costs.Select(cost => Math.Round(cost.CpuSeconds * 1000, 1)),
     };
 
-    private static string Line(string text) => text.Length <= 200 ? text : text[..200] + "…";
+    private static string Line(string text) => text.ReplaceLineEndings(" ") is { Length: > 200 } one ? one[..200] + "…" : text.ReplaceLineEndings(" ");
 
     private static string Processor() => File.ReadLines("/proc/cpuinfo")
         .Where(line => line.StartsWith("model name", StringComparison.Ordinal)).Select(line => line.Split(':')[1].Trim()).FirstOrDefault("unknown");

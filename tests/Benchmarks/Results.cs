@@ -36,7 +36,7 @@ internal sealed class Results
         {
             action();
         }
-        catch (Exception failure) when (failure is CommandFailedException or IOException or FormatException)
+        catch (Exception failure) when (failure is CommandFailedException or IOException or FormatException or AggregateException)
         {
             Of(runtime, part).Failures.Add(failure.Message);
         }

@@ -61,6 +61,14 @@ internal sealed class Scope : IDisposable
         return new Cost(wall, CpuSeconds - before);
     }
 
+    /// <summary>Starts a command in the scope whose standard input and output are ours.</summary>
+    public Process Start(IReadOnlyList<string> command) => Process.Start(
+        new ProcessStartInfo("/bin/sh", ["-c", "echo $$ > \"$0/cgroup.procs\"; exec \"$@\"", _directory, .. command])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })!;
+
     /// <summary>For what may have been done already, or never made: the scope's end kills what is left.</summary>
     public void Try(IReadOnlyList<string> command)
     {
