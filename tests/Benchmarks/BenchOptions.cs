@@ -6,18 +6,22 @@ namespace KataLike.Benchmarks;
 /// <param name="Only">Keys of runtimes; null: all.</param>
 /// <param name="Parts">Of the measurements; null: all.</param>
 /// <param name="Output">A directory for JSON and pictures; null: docs/benchmarks, but nothing of a trial.</param>
-internal sealed record BenchOptions(int Runs, IReadOnlyList<string>? Only, IReadOnlyList<string>? Parts, string? Output)
+/// <param name="Density">How many sandboxes to crowd the machine with, in place of the comparison; null: the comparison.</param>
+internal sealed record BenchOptions(int Runs, int? Density, IReadOnlyList<string>? Only, IReadOnlyList<string>? Parts, string? Output)
 {
     public const string Usage = """
         usage (as root): ./dev bench [--runs N] [--only katalike,runc] [--parts life,files,idle,network] [--output DIRECTORY]
+                         ./dev bench density [--max N] [--only katalike,runsc] [--output DIRECTORY]
+        density: N idle sandboxes (20, or as many as fit) of each runtime, and what each costs as their number grows.
         A part of the runtimes or of the measurements is a trial: its results are written only where --output says.
         """;
 
     /// <summary>Null: not understood.</summary>
     public static BenchOptions? Parse(IReadOnlyList<string> arguments)
     {
-        var options = new BenchOptions(5, null, null, null);
-        for (var i = 0; i < arguments.Count; i += 2)
+        var density = arguments is ["density", ..];
+        var options = new BenchOptions(5, density ? 20 : null, null, null, null);
+        for (var i = density ? 1 : 0; i < arguments.Count; i += 2)
         {
             if (i + 1 == arguments.Count)
                 return null;
@@ -25,9 +29,10 @@ internal sealed record BenchOptions(int Runs, IReadOnlyList<string>? Only, IRead
             var number = int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var parsed) && parsed > 0;
             switch (arguments[i])
             {
-                case "--runs" when number: options = options with { Runs = parsed }; break;
+                case "--max" when number && density: options = options with { Density = parsed }; break;
+                case "--runs" when number && !density: options = options with { Runs = parsed }; break;
                 case "--only": options = options with { Only = value.Split(',') }; break;
-                case "--parts": options = options with { Parts = value.Split(',') }; break;
+                case "--parts" when !density: options = options with { Parts = value.Split(',') }; break;
                 case "--output": options = options with { Output = Path.GetFullPath(value) }; break;
                 default: return null;
             }

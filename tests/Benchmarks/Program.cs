@@ -10,4 +10,4 @@ while (directory is not null && !File.Exists($"{directory.FullName}/KataLike.sln
     directory = directory.Parent;
 var repository = directory?.FullName ?? throw new DirectoryNotFoundException("KataLike.sln is not above the benchmarks");
 var runtimes = ContainerRuntime.Installed(repository).Where(runtime => options.Only?.Contains(runtime.Key) != false).ToList();
-return Comparison.Run(repository, options, runtimes);
+return options.Density is { } most ? Density.Run(repository, options, runtimes, most) : Comparison.Run(repository, options, runtimes);

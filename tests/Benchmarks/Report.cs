@@ -16,7 +16,7 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
     public string Table()
     {
         var text = new StringBuilder();
-        text.AppendLine(CultureInfo.InvariantCulture, $"Median of {runs} interleaved runs on {Environment.ProcessorCount} processors ({Processor()}), Linux {Environment.OSVersion.Version}: wall time / CPU time of all host processes, in ms.");
+        text.AppendLine(CultureInfo.InvariantCulture, $"Median of {runs} interleaved runs on {Host.Line}: wall time / CPU time of all host processes, in ms.");
         text.AppendLine();
         text.AppendLine("| | " + string.Join(" | ", runtimes.Select(runtime => runtime.Title)) + " |");
         text.AppendLine("|---|" + string.Concat(Enumerable.Repeat("---:|", runtimes.Count)));
@@ -39,7 +39,7 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
         {
             at = DateTimeOffset.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
             runs,
-            host = new { processors = Environment.ProcessorCount, processor = Processor(), kernel = Environment.OSVersion.Version.ToString() },
+            host = Host.Description,
             runtimes = runtimes.Select(runtime => new
             {
                 name = runtime.Title,
@@ -80,7 +80,4 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
     };
 
     private static string Line(string text) => text.ReplaceLineEndings(" ") is { Length: > 200 } one ? one[..200] + "…" : text.ReplaceLineEndings(" ");
-
-    private static string Processor() => File.ReadLines("/proc/cpuinfo")
-        .Where(line => line.StartsWith("model name", StringComparison.Ordinal)).Select(line => line.Split(':')[1].Trim()).FirstOrDefault("unknown");
 }
