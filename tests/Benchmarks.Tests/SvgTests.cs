@@ -41,4 +41,15 @@ public class SvgTests
         // 10 of 10 across and 20 of 20 up: the right end of the topmost rule.
         Assert.Equal($"{lines[^1].Attribute("x2")!.Value},{lines[^1].Attribute("y2")!.Value}", points[^1]);
     }
+
+    [Fact]
+    public void Bars_of_a_group_share_a_scale_and_missing_ones_are_named()
+    {
+        var group = new BarGroup("run", "ms", "0", [new("a", new(50, 40, 100)), new("b", new(25, 25, 25)), new("c", null)]);
+        var picture = XDocument.Parse(BarChart.Draw("t", "n", [group]));
+        var bars = picture.Descendants().Where(element => element.Elements().Any(child => child.Name.LocalName == "title" && element.Name.LocalName == "rect")).ToList();
+        Assert.Equal(["a: 50 ms", "b: 25 ms"], bars.Select(bar => bar.Value));
+        Assert.Equal(2, (double)bars[0].Attribute("width")! / (double)bars[1].Attribute("width")!, precision: 3);
+        Assert.Contains(picture.Descendants(), element => element.Name.LocalName == "text" && element.Value == "c");
+    }
 }

@@ -31,6 +31,8 @@ internal static class Comparison
         {
             Directory.CreateDirectory(output);
             File.WriteAllText($"{output}/latest.json", report.Json() + "\n");
+            File.WriteAllText($"{output}/operations.svg", report.OperationsPicture());
+            File.WriteAllText($"{output}/figures.svg", report.FiguresPicture());
         }
         if (!options.IsTrial && options.Output is null)
             Report.Replace($"{repository}/docs/specification.md", table);

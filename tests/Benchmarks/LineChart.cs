@@ -12,24 +12,18 @@ internal sealed record Panel(string Title, string Unit, IReadOnlyList<Curve> Cur
 /// <summary>Panels below each other over the same horizontal axis, which begins at zero as the vertical ones do.</summary>
 internal static class LineChart
 {
-    private const double Width = 760, Left = 64, Right = 24, Top = 78, PanelHeight = 170, Gap = 52;
+    private const double Width = 760, Left = 64, Right = 24, Top = 96, PanelHeight = 170, Gap = 52;
 
     public static string Draw(string title, string note, string horizontal, IReadOnlyList<Panel> panels)
     {
-        var svg = new Svg(Width, Top + panels.Count * (PanelHeight + Gap) + 8, title);
+        var svg = new Svg(Width, Top + panels.Count * (PanelHeight + Gap) + 14, title);
         svg.Text(16, 26, title, style: Style.Title);
         svg.Text(16, 44, note, style: Style.Quiet);
         var names = panels.SelectMany(panel => panel.Curves).Select(curve => curve.Name).Distinct().ToList();
         for (var i = 0; i < panels.Count; i++)
             Draw(svg, panels[i], Top + i * (PanelHeight + Gap), names);
-        svg.Text((Left + Width - Right) / 2, Top + panels.Count * (PanelHeight + Gap) - 12, horizontal, Anchor.Middle, Style.Quiet);
-        var x = Left;
-        foreach (var name in names)
-        {
-            svg.Rectangle(x, 54, 12, 4, Colour(names, name));
-            svg.Text(x + 17, 60, name);
-            x += 34 + 7 * name.Length;
-        }
+        svg.Text((Left + Width - Right) / 2, Top + panels.Count * (PanelHeight + Gap) + 2, horizontal, Anchor.Middle, Style.Quiet);
+        Legend.Draw(svg, 16, 66, [.. names.Select(name => (name, Colour(names, name)))]);
         return svg.ToString();
     }
 

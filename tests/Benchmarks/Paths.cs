@@ -5,10 +5,10 @@ namespace KataLike.Benchmarks;
 /// <summary>How fast files and streams get into a container and out of it. The host has the files in its page cache.</summary>
 internal static class Paths
 {
-    public static readonly Figure First = new("64 MiB from the root file system, first time", "MiB/s", "0", MoreIsBetter: true);
-    public static readonly Figure Second = new("64 MiB from the root file system, second time", "MiB/s", "0", MoreIsBetter: true);
-    public static readonly Figure Small = new("2,000 small files, stat and read", "s", "0.00");
-    public static readonly Figure Stream = new("64 MiB from stdin to stdout through cat", "MiB/s", "0", MoreIsBetter: true);
+    public static readonly Figure First = new("64 MiB file read, first time", "MiB/s", "0", MoreIsBetter: true);
+    public static readonly Figure Second = new("64 MiB file read, second time", "MiB/s", "0", MoreIsBetter: true);
+    public static readonly Figure Small = new("2,000 small files stat and read", "s", "0.00");
+    public static readonly Figure Stream = new("64 MiB from stdin to stdout", "MiB/s", "0", MoreIsBetter: true);
 
     public static readonly Figure[] Figures = [First, Second, Small, Stream];
 

@@ -52,6 +52,24 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
         },
         Indented);
 
+    /// <summary>Wall and CPU time of each operation beside each other.</summary>
+    public string OperationsPicture() => BarChart.Draw(
+        "Wall and CPU time of a container's life", $"median of {runs} interleaved runs, line: least to greatest; {Host.Line}",
+        [
+            .. from operation in Life.Operations
+               from clock in (string[])["wall", "CPU"]
+               select new BarGroup($"{operation}: {clock}", "ms", "0", [.. runtimes.Select(runtime => new Bar(runtime.Title, Statistics.Of(
+                   results.Of(runtime, operation).Costs.Select(cost => 1000 * (clock == "CPU" ? cost.CpuSeconds : cost.WallSeconds)))))]),
+        ]);
+
+    public string FiguresPicture() => BarChart.Draw(
+        "Idle sandboxes, files, streams and network", $"median and, where measured more than once, least to greatest; {Host.Line}",
+        [
+            .. Figures.Select(figure => new BarGroup(
+                figure.Name, figure.MoreIsBetter ? $"{figure.Unit} (more is better)" : figure.Unit, figure.Format,
+                [.. runtimes.Select(runtime => new Bar(runtime.Title, Statistics.Of(results.Of(runtime, figure))))])),
+        ]);
+
     /// <summary>Puts the table between the markers of a document; appends them where they are missing.</summary>
     public static void Replace(string document, string table)
     {
