@@ -22,6 +22,7 @@ internal sealed class ControlConnection(uint port, EventLoop loop, IAgent agent)
         while (Dial() is { } socket)
         {
             Log.Debug("connected to the host");
+            Timeline.Mark("host dialled");
             var reason = await _server.ServeAsync(new ControlStream(loop, socket));
             Log.Debug($"the host's connection ended: {reason}");
         }

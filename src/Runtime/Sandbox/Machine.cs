@@ -58,17 +58,21 @@ internal sealed class Machine : IAsyncDisposable
         var size = SandboxSize.For(container, configuration, accelerator.Accelerator,
             HostMemoryMib(), Environment.ProcessorCount);
 
+        Timeline.Mark("programs found, size chosen");
         var undo = new Stack<Func<ValueTask>>();
         try
         {
             var shares = ShareNamespace.Enter(directory.Shared, network);
             undo.Push(() => { shares.Dispose(); return default; });
+            Timeline.Mark("namespace for shares entered");
             var (vsock, vsockSpec, vsockDescriptor) = OpenVsock(log);
             undo.Push(vsock.DisposeAsync);
             var (agent, control) = Control(vsock);
             undo.Push(agent.Connection.DisposeAsync);
+            Timeline.Mark("vsock device opened");
             var virtiofsd = Virtiofsd.Start(programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog);
             undo.Push(virtiofsd.DisposeAsync);
+            Timeline.Mark("virtiofsd started");
             var spec = new MachineSpec
             {
                 Name = name,
@@ -94,6 +98,7 @@ internal sealed class Machine : IAsyncDisposable
             var hypervisor = VirtualMachine.Start(
                 programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd), shares,
                 directory.ConsoleLog, directory.QemuLog);
+            Timeline.MarkGuestBegins("QEMU started");
             vsockDescriptor.Dispose();
             return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent)
             {
@@ -117,6 +122,7 @@ internal sealed class Machine : IAsyncDisposable
         {
             // Before that the guest has no use for it, and the time in it would be late by a boot.
             await WhileRunningAsync(_control.Connected.WaitAsync(limit.Token));
+            Timeline.Mark("agent connected");
             var answer = Agent.SetUpSandboxAsync(SetUp(hostname), limit.Token);
             await WhileRunningAsync(answer);
             return await answer;
