@@ -10,7 +10,7 @@ namespace KataLike.Benchmarks;
 internal sealed record BenchOptions(int Runs, int? Density, IReadOnlyList<string>? Only, IReadOnlyList<string>? Parts, string? Output)
 {
     public const string Usage = """
-        usage (as root): ./dev bench [--runs N] [--only katalike,runc] [--parts life,files,idle,network] [--output DIRECTORY]
+        usage (as root): ./dev bench [--runs N] [--only katalike,runc] [--parts life,files,idle,network,timeline] [--output DIRECTORY]
                          ./dev bench density [--max N] [--only katalike,runsc] [--output DIRECTORY]
         density: N idle sandboxes (20, or as many as fit) of each runtime, and what each costs as their number grows.
         A part of the runtimes or of the measurements is a trial: its results are written only where --output says.

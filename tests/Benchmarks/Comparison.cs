@@ -19,6 +19,8 @@ internal static class Comparison
         }
         if (options.Has("idle"))
             Each("idle", runtimes, results, runtime => IdleSandboxes.Measure(runtime, rootfs, results));
+        if (options.Has("timeline") && options.Directory(repository) is { } pictures)
+            Each("timeline", runtimes.Where(runtime => runtime.IsOurs), results, runtime => life.Draw(runtime, pictures));
         if (Throughput.Missing is { } missing)
             Console.Error.WriteLine($"network: not measured: {missing}");
         else if (options.Has("network"))

@@ -22,6 +22,18 @@ internal sealed class Life(string rootfs, Results results)
         scope.Drain(TimeSpan.FromMinutes(2));
     }
 
+    /// <summary>Where the time of one run of ours goes: timeline.svg, or timeline-VARIANT.svg.</summary>
+    /// <exception cref="CommandFailedException">The runtime failed.</exception>
+    public void Draw(ContainerRuntime runtime, string directory)
+    {
+        using var place = new Place();
+        using var scope = new Scope();
+        Directory.CreateDirectory(directory);
+        var file = $"{directory}/timeline{(runtime.Variant is { } variant ? $"-{variant}" : "")}.svg";
+        scope.Run(runtime.Command(place.Root, "run", $"--timeline={file}", "--bundle", Bundle.Make(place.Bundle, rootfs, "echo", "hello"), "timeline"));
+        scope.Drain(TimeSpan.FromSeconds(10));
+    }
+
     public void Measure(ContainerRuntime runtime)
     {
         using var place = new Place();

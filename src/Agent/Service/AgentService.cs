@@ -94,8 +94,9 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 
     public Task<SetNetworkResponse> SetNetwork(SetNetworkRequest request, TtrpcContext context)
     {
+        Agent.Timeline.Mark("asked for a network");
         _network.Set(request);
-        return Task.FromResult(new SetNetworkResponse());
+        return Done("network set up", new SetNetworkResponse());
     }
 
     public Task<SignalResponse> Signal(SignalRequest request, TtrpcContext context)

@@ -26,6 +26,7 @@ internal static class GuestTimeline
                 if (trip < shortest)
                     (shortest, difference) = (trip, unchecked(sent + trip / 2 - (long)answer.Now));
             }
+            Timeline.MarkGuest(Timeline.GuestBegan, "machine begins");
             Timeline.MarkGuest(difference, "kernel starts its clock");
             foreach (var mark in answer.Marks.Take(MostMarks))
                 Timeline.MarkGuest(unchecked((long)mark.At + difference), Printable(mark.Name));

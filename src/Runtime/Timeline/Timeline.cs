@@ -26,6 +26,9 @@ internal static class Timeline
 
     public static bool IsOn => _take is not null;
 
+    /// <summary>When the guest began to run for this sandbox.</summary>
+    public static long GuestBegan => Volatile.Read(ref _guestBegan);
+
     /// <summary>Keeps marks of this process in a list, beginning with the process's own start.</summary>
     public static List<TimelineMark> Keep()
     {
@@ -55,7 +58,7 @@ internal static class Timeline
     /// <summary>A mark of the guest, on the host's clock; one that cannot be is left out.</summary>
     public static void MarkGuest(long at, string name)
     {
-        if (at >= Volatile.Read(ref _guestBegan) && at <= Stopwatch.GetTimestamp())
+        if (at >= GuestBegan && at <= Stopwatch.GetTimestamp())
             _take?.Invoke(new(Lane.Guest, at, name));
     }
 
