@@ -25,6 +25,7 @@ internal sealed class ControlConnection(EventLoop loop, AgentService agent)
         while (Dial(port) is { } socket)
         {
             Log.Debug("connected to the host");
+            Timeline.Mark("host dialled");
             var reason = await _server.ServeAsync(new ControlStream(loop, socket));
             Log.Debug($"the host's connection ended: {reason}");
         }
@@ -37,7 +38,9 @@ internal sealed class ControlConnection(EventLoop loop, AgentService agent)
         using var changes = Netlink.OpenDeviceEvents();
         agent.Prepare();
         Template.Prepare();
-        return Arrival.Await(changes, Timeout.InfiniteTimeSpan, VsockSockets.GuestCid)!.Value;
+        var cid = Arrival.Await(changes, Timeout.InfiniteTimeSpan, VsockSockets.GuestCid)!.Value;
+        Timeline.Mark("vsock device found");
+        return cid;
     }
 
     private static FileDescriptor? Dial(uint port)

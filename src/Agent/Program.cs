@@ -12,12 +12,15 @@ internal static class Program
         {
             return 1;
         }
+        Timeline.Mark("agent runs");
         try
         {
             Boot.CreateFileSystems();
+            Timeline.Mark("file systems mounted");
             var parameters = KernelParameters.Read();
             Log.Configure(parameters);
             Boot.PrepareContainers(parameters);
+            Timeline.Mark("cgroups and loopback ready");
             Serve();
         }
         catch (Exception e)

@@ -3,19 +3,32 @@ using System.Diagnostics;
 namespace KataLike.Benchmarks;
 
 /// <summary>An OCI runtime and the flags that it needs to work on this machine.</summary>
-internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyList<string> Flags)
+/// <param name="Variant">Ours with a configuration of its own; null: as it is without one.</param>
+internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyList<string> Flags, string? Variant = null)
 {
+    private const string Ours = "katalike";
     private const string Unified = "/sys/fs/cgroup/unified";
 
     /// <summary>What the program is run by, where it does not like the machine as it is.</summary>
     private IReadOnlyList<string> Wrapper { get; init; } = [];
 
-    /// <summary>Ours, and those of the others that are installed.</summary>
+    /// <summary>What results call it.</summary>
+    public string Title => Variant is null ? Name : $"{Name}, {Variant}";
+
+    /// <summary>What --only calls it.</summary>
+    public string Key => Variant ?? Name;
+
+    public bool IsOurs => Name == Ours;
+
+    /// <summary>Ours, its variants (each file of Variants is the configuration of one), and those of the others that are installed.</summary>
     public static IReadOnlyList<ContainerRuntime> Installed(string repository)
     {
+        var (ours, variants) = ($"{repository}/out/bin/{Ours}", $"{repository}/tests/Benchmarks/Variants");
         ContainerRuntime[] all =
         [
-            new("katalike", $"{repository}/out/bin/katalike", []),
+            new(Ours, ours, []),
+            .. from file in Directory.Exists(variants) ? Directory.GetFiles(variants, "*.toml").Order().ToArray() : []
+               select new ContainerRuntime(Ours, ours, ["--config", file], Path.GetFileNameWithoutExtension(file)),
             new("runc", "runc", []),
             // crun refuses machines that have both versions of cgroups mounted, and otherwise would leave the scope's.
             new("crun", "crun", ["--cgroup-manager=disabled"])

@@ -4,62 +4,86 @@ using System.Globalization;
 namespace KataLike.Benchmarks;
 
 /// <summary>
-/// Proportional set size of processes: private pages, and of each shared page the share. Pages of a memfd (the memory of a
-/// guest) that lie in no process's page tables at the moment are added, for they are resident all the same.
+/// All memory that a set of processes costs the host: the PSS of the processes, and the pages of their memory files.
+/// <para>
+/// A memory file is a memfd or shared anonymous memory, a file on a tmpfs, or a file on a disk that is mapped large and
+/// writable (a template of a machine's memory). Its pages are counted once, as the file system counts them (what is cached of
+/// it, for one on a disk), whoever maps them or nobody: a page of a guest that is in no page table at the moment is resident
+/// all the same. So a mapping of such a file adds nothing but the pages that it has copied for itself; of all other mappings
+/// the PSS counts. A file that several sandboxes share is counted once for all of them.
+/// </para>
+/// <para>A tmpfs that only these processes see counts as a whole. Not counted: page cache of disks, and the kernel's own memory.</para>
 /// </summary>
 internal static class Memory
 {
-    public static double Mebibytes(IReadOnlyList<int> processes)
+    /// <param name="state">A directory in memory that holds the processes' state: its files count too.</param>
+    public static double Mebibytes(IReadOnlyList<int> processes, string state)
     {
-        long kilobytes = 0;
-        var mapped = new Dictionary<string, long>();
-        var resident = new Dictionary<string, long>();
+        var ours = FileSystems("/proc/self").ToDictionary(mount => mount.Device, mount => mount.Path);
+        var inMemory = ours.Keys.ToHashSet();
+        var privately = new Dictionary<string, string>();
+        long bytes = 0;
+        var files = new HashSet<string>(Directory.Exists(state) ? Directory.EnumerateFiles(state, "*", SearchOption.AllDirectories) : []);
+        var cached = new HashSet<string>();
+        var known = new HashSet<(string, long)>();
         foreach (var pid in processes)
         {
             try
             {
-                kilobytes += Rollup(pid);
-                AddMapped(pid, mapped);
-                AddResident(pid, resident);
+                foreach (var (device, path) in FileSystems($"/proc/{pid}").Where(mount => !ours.ContainsKey(mount.Device)))
+                    privately.TryAdd(device, $"/proc/{pid}/root{path}");
+                foreach (var mapping in Mapping.Parse(File.ReadLines($"/proc/{pid}/smaps")))
+                {
+                    var memory = mapping.IsMemfd || inMemory.Contains(mapping.Device);
+                    if (!memory && !mapping.IsLargeAndWritable && !privately.ContainsKey(mapping.Device))
+                    {
+                        bytes += mapping.Pss << 10;
+                        continue;
+                    }
+                    bytes += mapping.Anonymous << 10;
+                    if (!privately.ContainsKey(mapping.Device) && known.Add((mapping.Device, mapping.Inode)))
+                        (memory ? files : cached).Add($"/proc/{pid}/map_files/{mapping.Range}");
+                }
+                files.UnionWith(Directory.EnumerateFileSystemEntries($"/proc/{pid}/fd").Where(IsMemfd));
             }
-            catch (IOException)
+            catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
             {
                 // It has ended meanwhile.
             }
         }
-        kilobytes += resident.Sum(file => Math.Max(0, file.Value - mapped.GetValueOrDefault(file.Key)));
-        return kilobytes / 1024.0;
+        return (bytes + Allocated(files) + Cached(cached) + Used(privately.Values)) / 1048576.0;
     }
 
-    private static long Rollup(int pid) => File.ReadLines($"/proc/{pid}/smaps_rollup")
-        .Where(line => line.StartsWith("Pss:", StringComparison.Ordinal)).Select(Kilobytes).FirstOrDefault();
+    private static bool IsMemfd(string descriptor) => new FileInfo(descriptor).LinkTarget is { } target && Mapping.IsMemfdPath(target);
 
-    private static void AddMapped(int pid, Dictionary<string, long> mapped)
+    /// <summary>Those in memory that a process sees, with a place where each is mounted.</summary>
+    private static IEnumerable<(string Device, string Path)> FileSystems(string process) =>
+        from line in File.ReadLines($"{process}/mountinfo")
+        let fields = line.Split(' ')
+        where line.Contains(" - tmpfs ", StringComparison.Ordinal)
+        // smaps has the numbers in hexadecimal.
+        let numbers = fields[2].Split(':').Select(number => int.Parse(number, CultureInfo.InvariantCulture)).ToArray()
+        group fields[4] by $"{numbers[0]:x2}:{numbers[1]:x2}" into mount
+        select (mount.Key, mount.First());
+
+    private static long Allocated(IEnumerable<string> files) =>
+        Ask("stat", ["-L", "-c", "%d:%i %b %B"], files).DistinctBy(fields => fields[0]).Sum(fields => Number(fields[1]) * Number(fields[2]));
+
+    private static long Cached(IEnumerable<string> files) => Ask("fincore", ["--bytes", "--noheadings", "--output", "RES"], files).Sum(fields => Number(fields[0]));
+
+    private static long Used(IEnumerable<string> mounts) =>
+        Ask("stat", ["-f", "-c", "%b %f %S"], mounts).Sum(fields => (Number(fields[0]) - Number(fields[1])) * Number(fields[2]));
+
+    /// <summary>The fields of the lines that a program prints for operands; those that have gone meanwhile have no line.</summary>
+    private static IEnumerable<string[]> Ask(string program, string[] options, IEnumerable<string> operands) => operands.Chunk(1000).SelectMany(some =>
     {
-        string? inode = null;
-        foreach (var line in File.ReadLines($"/proc/{pid}/smaps"))
-        {
-            if (line.Length > 0 && line[0] is (>= '0' and <= '9') or (>= 'a' and <= 'f'))
-                inode = line.Contains("/memfd:", StringComparison.Ordinal) ? line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[4] : null;
-            else if (inode is not null && line.StartsWith("Pss:", StringComparison.Ordinal))
-                mapped[inode] = mapped.GetValueOrDefault(inode) + Kilobytes(line);
-        }
-    }
+        using var process = Process.Start(new ProcessStartInfo(program, [.. options, .. some]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        process.ErrorDataReceived += (_, _) => { };
+        process.BeginErrorReadLine();
+        var lines = process.StandardOutput.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        process.WaitForExit();
+        return lines.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+    });
 
-    private static void AddResident(int pid, Dictionary<string, long> resident)
-    {
-        foreach (var descriptor in Directory.EnumerateFileSystemEntries($"/proc/{pid}/fd"))
-        {
-            if (new FileInfo(descriptor).LinkTarget?.StartsWith("/memfd:", StringComparison.Ordinal) != true)
-                continue;
-            using var stat = Process.Start(new ProcessStartInfo("stat", ["-L", "-c", "%i %b", descriptor]) { RedirectStandardOutput = true })!;
-            var fields = stat.StandardOutput.ReadToEnd().Split(' ');
-            stat.WaitForExit();
-            if (fields.Length == 2)
-                resident[fields[0]] = long.Parse(fields[1], CultureInfo.InvariantCulture) / 2;
-        }
-    }
-
-    private static long Kilobytes(string line) =>
-        long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
+    private static long Number(string text) => long.Parse(text, CultureInfo.InvariantCulture);
 }

@@ -5,29 +5,32 @@ using System.Text.Json;
 namespace KataLike.Benchmarks;
 
 /// <summary>The results as a table for people and as JSON for programs.</summary>
-internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRuntime> runtimes, int runs)
+internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> runtimes, int runs)
 {
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    private static readonly Figure[] Figures = [.. IdleSandboxes.Figures, .. Paths.Figures, .. Throughput.Figures];
 
     private const string Begin = "<!-- bench:begin -->", End = "<!-- bench:end -->";
 
     public string Table()
     {
         var text = new StringBuilder();
-        text.AppendLine(CultureInfo.InvariantCulture, $"Median of {runs} interleaved runs on {Environment.ProcessorCount} processors ({Processor()}), Linux {Environment.OSVersion.Version}: wall time / CPU time of all host processes, in ms.");
+        text.AppendLine(CultureInfo.InvariantCulture, $"Median of {runs} interleaved runs on {Host.Line}: wall time / CPU time of all host processes, in ms.");
         text.AppendLine();
-        text.AppendLine("| | " + string.Join(" | ", runtimes.Select(runtime => runtime.Name)) + " |");
+        text.AppendLine("| | " + string.Join(" | ", runtimes.Select(runtime => runtime.Title)) + " |");
         text.AppendLine("|---|" + string.Concat(Enumerable.Repeat("---:|", runtimes.Count)));
-        foreach (var operation in Measurement.Operations)
-            text.AppendLine($"| `{operation}` | " + string.Join(" | ", runtimes.Select(runtime => Cell(runtime, operation))) + " |");
-        foreach (var count in Measurement.Memories)
-            text.AppendLine($"| {count}, PSS in MiB | " + string.Join(" | ", runtimes.Select(runtime => Memory(runtime, count))) + " |");
-        foreach (var direction in (string[])[Throughput.Into, Throughput.OutOf])
-            text.AppendLine($"| {direction}, Mbit/s | " + string.Join(" | ", runtimes.Select(runtime => Rate(runtime, direction) is { } rate ? $"{rate}" : "not measured")) + " |");
+        foreach (var operation in Life.Operations)
+            text.AppendLine($"| `{operation}` | " + string.Join(" | ", runtimes.Select(runtime => Cell(results.Of(runtime, operation)))) + " |");
+        foreach (var figure in Figures)
+            text.AppendLine($"| {figure.Name}, {figure.Unit} | " + string.Join(" | ", runtimes.Select(runtime => Cell(runtime, figure))) + " |");
         text.AppendLine();
-        text.AppendLine(string.Join("; ", runtimes.Select(runtime => $"{runtime.Name}: `{runtime.Version}`{string.Concat(runtime.Flags.Select(flag => $" `{flag}`"))}")) + ".");
-        foreach (var ((runtime, operation), series) in measurement.Series.Where(entry => entry.Value.Failures.Count > 0))
-            text.AppendLine(CultureInfo.InvariantCulture, $"\n{runtime} {operation} failed {series.Failures.Count} times, last: `{Line(series.Failures[^1])}`");
+        text.AppendLine(string.Join("; ", runtimes.Select(runtime => $"{runtime.Title}: `{runtime.Version}`{string.Concat(runtime.Flags.Select(flag => $" `{Path.GetFileName(flag)}`"))}")) + ".");
+        foreach (var runtime in runtimes)
+        {
+            foreach (var (part, messages) in results.Failures(runtime))
+                text.AppendLine(CultureInfo.InvariantCulture, $"\n{runtime.Title} {part} failed {messages.Count} times, last: `{Line(messages[^1])}`");
+        }
         return text.ToString();
     }
 
@@ -36,18 +39,36 @@ internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRun
         {
             at = DateTimeOffset.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
             runs,
-            host = new { processors = Environment.ProcessorCount, processor = Processor(), kernel = Environment.OSVersion.Version.ToString() },
+            host = Host.Description,
             runtimes = runtimes.Select(runtime => new
             {
-                name = runtime.Name,
+                name = runtime.Title,
                 version = runtime.Version,
                 flags = runtime.Flags,
-                operations = Measurement.Operations.ToDictionary(operation => operation, operation => Numbers(runtime, operation)),
-                megabitsPerSecond = new { intoPod = Rate(runtime, Throughput.Into), outOfPod = Rate(runtime, Throughput.OutOf) },
-                pssMebibytes = Measurement.Memories.ToDictionary(count => count, count => Idle(runtime, count)),
+                operations = Life.Operations.ToDictionary(operation => operation, operation => Numbers(results.Of(runtime, operation))),
+                figures = Figures.ToDictionary(figure => figure.Name, figure => new { unit = figure.Unit, values = results.Of(runtime, figure).Select(value => Math.Round(value, 2)) }),
+                failures = results.Failures(runtime).ToDictionary(failure => failure.Part, failure => failure.Messages),
             }),
         },
         Indented);
+
+    /// <summary>Wall and CPU time of each operation beside each other.</summary>
+    public string OperationsPicture() => BarChart.Draw(
+        "Wall and CPU time of a container's life", $"median of {runs} interleaved runs, line: least to greatest; {Host.Line}",
+        [
+            .. from operation in Life.Operations
+               from clock in (string[])["wall", "CPU"]
+               select new BarGroup($"{operation}: {clock}", "ms", "0", [.. runtimes.Select(runtime => new Bar(runtime.Title, Statistics.Of(
+                   results.Of(runtime, operation).Costs.Select(cost => 1000 * (clock == "CPU" ? cost.CpuSeconds : cost.WallSeconds)))))]),
+        ]);
+
+    public string FiguresPicture() => BarChart.Draw(
+        "Idle sandboxes, files, streams and network", $"median and, where measured more than once, least to greatest; {Host.Line}",
+        [
+            .. Figures.Select(figure => new BarGroup(
+                figure.Name, figure.MoreIsBetter ? $"{figure.Unit} (more is better)" : figure.Unit, figure.Format,
+                [.. runtimes.Select(runtime => new Bar(runtime.Title, Statistics.Of(results.Of(runtime, figure))))])),
+        ]);
 
     /// <summary>Puts the table between the markers of a document; appends them where they are missing.</summary>
     public static void Replace(string document, string table)
@@ -60,40 +81,21 @@ internal sealed class Report(Measurement measurement, IReadOnlyList<ContainerRun
             : $"{text.TrimEnd()}\n\n## Measured\n\n{block}\n".TrimStart());
     }
 
-    private string Cell(ContainerRuntime runtime, string operation)
+    private static string Cell(Series series)
     {
-        if (!measurement.Series.TryGetValue((runtime.Name, operation), out var series))
-            return "not reached";
         var failed = series.Failures.Count > 0 ? $"failed {series.Failures.Count} of {series.Failures.Count + series.Costs.Count}" : "";
-        return series.Costs.Count == 0 ? failed
-            : $"{Median(series.Costs.Select(cost => cost.WallSeconds)) * 1000:0} / {Median(series.Costs.Select(cost => cost.CpuSeconds)) * 1000:0} {failed}".Trim();
+        var (wall, cpu) = (Statistics.Of(series.Costs.Select(cost => cost.WallSeconds)), Statistics.Of(series.Costs.Select(cost => cost.CpuSeconds)));
+        return wall is not null && cpu is not null ? $"{wall.Median * 1000:0} / {cpu.Median * 1000:0} {failed}".Trim() : failed.Length > 0 ? failed : "not reached";
     }
 
-    private string Memory(ContainerRuntime runtime, string count) => Idle(runtime, count) is { } mebibytes ? $"{mebibytes:0.0}" : "failed";
+    private string Cell(ContainerRuntime runtime, Figure figure) =>
+        Statistics.Of(results.Of(runtime, figure)) is { } found ? found.Median.ToString(figure.Format, CultureInfo.InvariantCulture) : "not measured";
 
-    private double? Idle(ContainerRuntime runtime, string count) =>
-        measurement.Idle.TryGetValue((runtime.Name, count), out var values) ? Math.Round(Median(values), 1) : null;
-
-    private double? Rate(ContainerRuntime runtime, string direction) =>
-        measurement.Rates.TryGetValue((runtime.Name, direction), out var rate) ? Math.Round(rate) : null;
-
-    private object? Numbers(ContainerRuntime runtime, string operation) => measurement.Series.TryGetValue((runtime.Name, operation), out var series)
-        ? new
-        {
-            wallMilliseconds = series.Costs.Select(cost => Math.Round(cost.WallSeconds * 1000, 1)),
-            cpuMilliseconds = series.Costs.Select(cost => Math.Round(cost.CpuSeconds * 1000, 1)),
-            failures = series.Failures,
-        }
-        : null;
-
-    private static double Median(IEnumerable<double> values)
+    private static object Numbers(Series series) => new
     {
-        var sorted = values.Order().ToArray();
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-    }
+        wallMilliseconds = series.Costs.Select(cost => Math.Round(cost.WallSeconds * 1000, 1)),
+        cpuMilliseconds = series.Costs.Select(cost => Math.Round(cost.CpuSeconds * 1000, 1)),
+    };
 
-    private static string Line(string text) => text.Length <= 200 ? text : text[..200] + "…";
-
-    private static string Processor() => File.ReadLines("/proc/cpuinfo")
-        .Where(line => line.StartsWith("model name", StringComparison.Ordinal)).Select(line => line.Split(':')[1].Trim()).FirstOrDefault("unknown");
+    private static string Line(string text) => text.ReplaceLineEndings(" ") is { Length: > 200 } one ? one[..200] + "…" : text.ReplaceLineEndings(" ");
 }

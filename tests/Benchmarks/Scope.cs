@@ -42,9 +42,8 @@ internal sealed class Scope : IDisposable
     ];
 
     /// <summary>Runs a command in the scope with its streams on files, so that what it leaves running holds nothing of ours.</summary>
-    /// <param name="settled">Part of the cost: polled after the command until it is true.</param>
     /// <exception cref="CommandFailedException">It failed: with what it wrote to standard error.</exception>
-    public Cost Run(IReadOnlyList<string> command, Func<bool>? settled = null)
+    public Cost Run(IReadOnlyList<string> command)
     {
         var (output, error) = ($"{_logs}/out", $"{_logs}/err");
         var start = new ProcessStartInfo("/bin/sh", ["-c", "echo $$ > \"$0/cgroup.procs\"; o=$1 e=$2; shift 2; exec \"$@\" </dev/null >$o 2>$e", _directory, output, error, .. command]);
@@ -58,14 +57,28 @@ internal sealed class Scope : IDisposable
         }
         if (process.ExitCode != 0)
             throw new CommandFailedException($"{string.Join(' ', command)}: exit code {process.ExitCode}: {LastLine(error)}");
-        while (settled is not null && !settled())
-        {
-            if (watch.Elapsed > Patience)
-                throw new CommandFailedException($"{string.Join(' ', command)}: did not settle within {Patience.TotalSeconds:0} s");
-            Thread.Sleep(1);
-        }
         var wall = watch.Elapsed.TotalSeconds;
         return new Cost(wall, CpuSeconds - before);
+    }
+
+    /// <summary>Starts a command in the scope whose standard input and output are ours.</summary>
+    public Process Start(IReadOnlyList<string> command) => Process.Start(
+        new ProcessStartInfo("/bin/sh", ["-c", "echo $$ > \"$0/cgroup.procs\"; exec \"$@\"", _directory, .. command])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })!;
+
+    /// <summary>For what may have been done already, or never made: the scope's end kills what is left.</summary>
+    public void Try(IReadOnlyList<string> command)
+    {
+        try
+        {
+            Run(command);
+        }
+        catch (CommandFailedException)
+        {
+        }
     }
 
     /// <summary>Standard output of the last command.</summary>

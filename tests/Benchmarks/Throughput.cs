@@ -6,7 +6,10 @@ namespace KataLike.Benchmarks;
 /// <summary>TCP between a container and the other end of its veth, as iperf3 counts it. Both ends are in namespaces of our own.</summary>
 internal static partial class Throughput
 {
-    public const string Into = "TCP into the pod", OutOf = "TCP out of the pod";
+    public static readonly Figure Into = new("TCP into the pod", "Mbit/s", "0", MoreIsBetter: true);
+    public static readonly Figure OutOf = new("TCP out of the pod", "Mbit/s", "0", MoreIsBetter: true);
+
+    public static readonly Figure[] Figures = [Into, OutOf];
 
     private const string PodAddress = "10.77.0.2", HostAddress = "10.77.0.1", Program = "/usr/bin/iperf3", Seconds = "5";
     private const int Attempts = 100;
@@ -14,11 +17,13 @@ internal static partial class Throughput
     /// <summary>Why it cannot be measured here; null when it can.</summary>
     public static string? Missing => File.Exists(Program) ? null : $"{Program} is not there";
 
-    /// <summary>Megabits a second of each direction.</summary>
+    /// <summary>A runtime that was told to have no network is left out.</summary>
     /// <param name="busybox">A root file system, which stays as it is.</param>
     /// <exception cref="CommandFailedException">The runtime or iperf3 failed.</exception>
-    public static Dictionary<string, double> Measure(ContainerRuntime runtime, string busybox)
+    public static void Measure(ContainerRuntime runtime, string busybox, Results results)
     {
+        if (runtime.Flags.Contains("--network=none"))
+            return;
         var place = Directory.CreateTempSubdirectory("kl-bench-").FullName;
         var (host, pod) = ($"kl-bench-{Environment.ProcessId}-host", $"kl-bench-{Environment.ProcessId}-pod");
         using var scope = new Scope();
@@ -30,16 +35,14 @@ internal static partial class Throughput
             var bundle = Bundle.MakeIn($"/run/netns/{pod}", $"{place}/bundle", $"{place}/rootfs", Program, "--server");
             scope.Run(Runtime("create", "--bundle", bundle, "iperf"));
             scope.Run(Runtime("start", "iperf"));
-            return new()
-            {
-                [Into] = Transfer(scope, host), [OutOf] = Transfer(scope, host, "--reverse"),
-            };
+            results.Of(runtime, Into).Add(Transfer(scope, host));
+            results.Of(runtime, OutOf).Add(Transfer(scope, host, "--reverse"));
         }
         finally
         {
-            Try(scope, Runtime("delete", "--force", "iperf"));
-            Try(scope, "ip", "netns", "delete", pod);
-            Try(scope, "ip", "netns", "delete", host);
+            scope.Try(Runtime("delete", "--force", "iperf"));
+            scope.Try(["ip", "netns", "delete", pod]);
+            scope.Try(["ip", "netns", "delete", host]);
             Directory.Delete(place, recursive: true);
         }
     }
@@ -84,16 +87,4 @@ internal static partial class Throughput
 
     [GeneratedRegex(@"([\d.]+) Mbits/sec +receiver")]
     private static partial Regex Result();
-
-    private static void Try(Scope scope, params string[] command)
-    {
-        try
-        {
-            scope.Run(command);
-        }
-        catch (CommandFailedException)
-        {
-            // It was not made, or is gone.
-        }
-    }
 }

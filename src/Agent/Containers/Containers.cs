@@ -21,6 +21,7 @@ internal sealed class Containers(CgroupRoot cgroups)
             cgroup.LimitDevices(plan.DeviceRules);
             if (plan.CgroupOwner is { } owner)
                 cgroup.Delegate(owner);
+            Timeline.Mark("its cgroup made");
             return new Creation(plan, request, cgroup).Run();
         }
         catch

@@ -49,9 +49,11 @@ internal sealed class Creation(ContainerPlan plan, ContainerRequest request, Cgr
                     MapIds(launched, arrival, gate);
                 AwaitFileSystems(launched, made);
                 launched.WaitFor(born);
+                Timeline.Mark("its first process born");
                 namespaces = SandboxNamespaces.Of(launched.Pid, _owners);
                 var entrance = new Entrance(launched, namespaces[Namespaces.Pid], Entered(namespaces), cgroup, plan.Confinement);
                 SetUpNamespaces(launched, made, entrance);
+                Timeline.Mark("its root file system built");
                 setUpGate.Open();
                 var process = ContainerProcess.WhenParked(launched, plan.Process, steps, limited: _owners is null);
                 return new Container(request.Id, plan, process, namespaces, entrance, cgroup);

@@ -43,10 +43,11 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     }
 
     public Task<SetUpSandboxResponse> SetUpSandbox(SetUpSandboxRequest request, TtrpcContext context) =>
-        Task.FromResult(Sandbox.SetUp(request));
+        Done("sandbox set up", Sandbox.SetUp(request));
 
     public Task<CreateContainerResponse> CreateContainer(CreateContainerRequest request, TtrpcContext context)
     {
+        Agent.Timeline.Mark("asked for a container");
         Ids.Check(request.Id, "container ID");
         if (!_containers.TryAdd(request.Id, null))
         {
@@ -62,7 +63,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
             }
             var container = Create(request);
             _containers[request.Id] = container;
-            return Task.FromResult(new CreateContainerResponse { Pid = (uint)container.Pid });
+            return Done("container made", new CreateContainerResponse { Pid = (uint)container.Pid });
         }
         catch
         {
@@ -74,8 +75,9 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 
     public Task<StartContainerResponse> StartContainer(StartContainerRequest request, TtrpcContext context)
     {
+        Agent.Timeline.Mark("asked to start it");
         Find(request.Id).Start(reaper);
-        return Task.FromResult(new StartContainerResponse());
+        return Done("container runs its program", new StartContainerResponse());
     }
 
     public Task<ExecResponse> Exec(ExecRequest request, TtrpcContext context)
@@ -106,8 +108,9 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 
     public Task<SetNetworkResponse> SetNetwork(SetNetworkRequest request, TtrpcContext context)
     {
+        Agent.Timeline.Mark("asked for a network");
         _network.Set(request);
-        return Task.FromResult(new SetNetworkResponse());
+        return Done("network set up", new SetNetworkResponse());
     }
 
     public Task<SignalResponse> Signal(SignalRequest request, TtrpcContext context)
@@ -181,6 +184,8 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     public Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context) =>
         Task.FromResult(new AdjustClockResponse { Nanoseconds = Machine.MoveTime(request.Nanoseconds) });
 
+    public Task<TimelineResponse> Timeline(TimelineRequest request, TtrpcContext context) => Task.FromResult(Agent.Timeline.Answer());
+
     public Task<SetProcessorsResponse> SetProcessors(SetProcessorsRequest request, TtrpcContext context) =>
         Task.FromResult(new SetProcessorsResponse { Online = (uint)Processors.SetOnline((int)Math.Clamp(request.Count, 1, int.MaxValue)) });
 
@@ -208,6 +213,12 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         {
             Boot.PowerOff();
         }
+    }
+
+    private static Task<T> Done<T>(string step, T answer)
+    {
+        Agent.Timeline.Mark(step);
+        return Task.FromResult(answer);
     }
 
     private HostedContainer Find(string id) =>
@@ -242,6 +253,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         var streams = ProcessStreams.Open(loop, request.Streams);
         try
         {
+            Agent.Timeline.Mark("its specification read");
             MemoryVolumes.Make(overlay);
             using var launch = reaper.BeginLaunch();
             var container = _maker.Create(new ContainerRequest

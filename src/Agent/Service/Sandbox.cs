@@ -35,6 +35,7 @@ internal static class Sandbox
             File.WriteAllText("/etc/resolv.conf", string.Join('\n', request.Dns) + "\n");
         }
         MountSharedMemory();
+        Timeline.Mark("time, entropy and name taken");
         foreach (var share in request.Shares)
         {
             Mount(share);

@@ -63,6 +63,9 @@ public sealed class AgentClient(TtrpcClient connection)
     public Task<AdjustClockResponse> AdjustClockAsync(AdjustClockRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "AdjustClock", request, AdjustClockResponse.Parser, cancel);
 
+    public Task<TimelineResponse> TimelineAsync(TimelineRequest request, CancellationToken cancel = default) =>
+        Connection.CallAsync(Service, "Timeline", request, TimelineResponse.Parser, cancel);
+
     public Task<SetProcessorsResponse> SetProcessorsAsync(SetProcessorsRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "SetProcessors", request, SetProcessorsResponse.Parser, cancel);
 

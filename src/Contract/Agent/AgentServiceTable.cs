@@ -25,6 +25,7 @@ public static class AgentServiceTable
         .Method("UpdateVolume", UpdateVolumeRequest.Parser, agent.UpdateVolume)
         .Method("ForwardPort", ForwardPortRequest.Parser, agent.ForwardPort)
         .Method("AdjustClock", AdjustClockRequest.Parser, agent.AdjustClock)
+        .Method("Timeline", TimelineRequest.Parser, agent.Timeline)
         .Method("SetProcessors", SetProcessorsRequest.Parser, agent.SetProcessors)
         .Method("NextEvent", NextEventRequest.Parser, agent.NextEvent)
         .Method("Shutdown", ShutdownRequest.Parser, agent.Shutdown);

@@ -50,6 +50,8 @@ public interface IAgent
 
     Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context);
 
+    Task<TimelineResponse> Timeline(TimelineRequest request, TtrpcContext context);
+
     /// <summary>Brings processors online, or takes them offline, until so many are; answers with how many are.</summary>
     Task<SetProcessorsResponse> SetProcessors(SetProcessorsRequest request, TtrpcContext context);
 

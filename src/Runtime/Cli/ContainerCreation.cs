@@ -26,6 +26,7 @@ internal static class ContainerCreation
         var detach = !start || options.Boolean("detach");
         // Before any thread starts.
         using var signals = detach ? null : Signals.Redirect(StubSession.Forwarded);
+        using var timeline = TimelineOption.From(options, detach);
         RefusePreservedDescriptors(options);
         var root = new StateRoot(invocation.Global.Root);
         if (invocation.ContainerId.Length == 0)
@@ -41,12 +42,15 @@ internal static class ContainerCreation
         state.Reserve(root);
         try
         {
-            using var attachment = await MakeAsync(invocation, root, bundle, state, streams, start);
+            using var attachment = await MakeAsync(invocation, root, bundle, state, streams, start, timeline);
             if (detach)
                 return 0;
             var status = attachment.Wait(signals!);
+            Timeline.Mark("end of the container seen");
             if (!options.Boolean("keep"))
                 await Removal.RemoveAsync(root, state, invocation.Log.Warning);
+            Timeline.Mark("all removed");
+            timeline?.Report();
             return status;
         }
         catch
@@ -83,21 +87,25 @@ internal static class ContainerCreation
     };
 
     private static async Task<Attachment> MakeAsync(
-        Invocation invocation, StateRoot root, Bundle bundle, ContainerState state, AttachmentOptions streams, bool start)
+        Invocation invocation, StateRoot root, Bundle bundle, ContainerState state, AttachmentOptions streams, bool start, TimelineOption? timeline)
     {
-        await using var sandbox = FindSandbox(invocation, root, bundle, state.Sandbox);
+        await using var sandbox = FindSandbox(invocation, root, bundle, state.Sandbox, timeline);
+        Timeline.Mark("sandbox found");
         var attachment = Attachment.Open(root, state.Sandbox, state.Id, "", streams);
+        Timeline.Mark("streams handed over");
         try
         {
             await sandbox.CreateAsync(new CreateTaskRequest
             {
                 Id = state.Id, Bundle = bundle.Directory, Terminal = streams.Terminal, Stdin = $"stub://{attachment.Stub.Ticket}",
             });
+            Timeline.Mark("create answered");
             attachment.Stub.Bind();
             (state with { Pid = attachment.Stub.Pid }).Save(root);
             PidFile.Tell(invocation.Options, attachment.Stub.Pid);
             if (start)
                 await sandbox.StartAsync(state.Id);
+            Timeline.Mark("start answered");
             return attachment;
         }
         catch
@@ -107,12 +115,12 @@ internal static class ContainerCreation
         }
     }
 
-    private static SandboxClient FindSandbox(Invocation invocation, StateRoot root, Bundle bundle, string sandbox)
+    private static SandboxClient FindSandbox(Invocation invocation, StateRoot root, Bundle bundle, string sandbox, TimelineOption? timeline)
     {
         if (bundle.Group is not null && SandboxClient.Connect(root, sandbox) is { } running)
             return running;
         if (bundle.NeedsSandbox)
             throw new RuntimeException($"sandbox {sandbox} is not running: create its sandbox container first");
-        return SandboxClient.Start(root, sandbox, bundle.Directory, invocation.Global.ConfigurationPath);
+        return SandboxClient.Start(root, sandbox, bundle.Directory, invocation.Global.ConfigurationPath, timeline?.SandboxEnd);
     }
 }

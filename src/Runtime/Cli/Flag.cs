@@ -1,6 +1,7 @@
 namespace KataLike.Runtime.Cli;
 
-internal enum FlagKind { Boolean, Text, TextList, Integer, Duration }
+/// <summary>An OptionalText has its value after an equals sign only, and may have none.</summary>
+internal enum FlagKind { Boolean, Text, OptionalText, TextList, Integer, Duration }
 
 /// <summary>One option of a command. The names are without dashes, the long one first.</summary>
 /// <param name="Default">Shown by --help only; the command decides what absence means.</param>
@@ -12,6 +13,8 @@ internal sealed record Flag(FlagKind Kind, string[] Names, string Usage, string?
 
     public static Flag Text(string names, string usage, string? @default = null) =>
         new(FlagKind.Text, Split(names), usage, @default);
+
+    public static Flag OptionalText(string names, string usage) => new(FlagKind.OptionalText, Split(names), usage);
 
     public static Flag TextList(string names, string usage) => new(FlagKind.TextList, Split(names), usage);
 

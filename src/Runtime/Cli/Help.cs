@@ -42,7 +42,7 @@ internal static class Help
 
     private static (string, string) Row(Flag flag)
     {
-        var value = flag.Kind == FlagKind.Boolean ? "" : " value";
+        var value = flag.Kind switch { FlagKind.Boolean => "", FlagKind.OptionalText => "[=value]", _ => " value" };
         var names = string.Join(", ", flag.Names.Select(n => (n.Length == 1 ? "-" : "--") + n + value));
         return (names, flag.Default is null ? flag.Usage : $"{flag.Usage} (default: {flag.Default})");
     }

@@ -54,6 +54,8 @@ internal static class OptionParser
             ?? throw new UsageException($"flag provided but not defined: -{name}");
         if (flag.Kind == FlagKind.Boolean)
             value ??= "true";
+        else if (flag.Kind == FlagKind.OptionalText)
+            value ??= "";
         else if (value is null && !rest.TryDequeue(out value))
             throw new UsageException($"flag needs an argument: -{name}");
 

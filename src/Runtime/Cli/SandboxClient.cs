@@ -48,8 +48,9 @@ internal sealed class SandboxClient : IAsyncDisposable
     }
 
     /// <summary>Starts a sandbox process; returns once its sockets listen, while its machine still boots.</summary>
+    /// <param name="timeline">Gets the marks of its timeline; null: nobody asked for one.</param>
     /// <exception cref="RuntimeException">It did not come up.</exception>
-    public static SandboxClient Start(StateRoot root, string sandbox, string bundle, string? configuration)
+    public static SandboxClient Start(StateRoot root, string sandbox, string bundle, string? configuration, FileDescriptor? timeline)
     {
         List<string> arguments =
         [
@@ -57,6 +58,8 @@ internal sealed class SandboxClient : IAsyncDisposable
         ];
         if (configuration is not null)
             arguments.AddRange(["--config", configuration]);
+        if (timeline is not null)
+            arguments.AddRange(["--timeline-fd", "5"]);
         var (read, write) = Files.Pipe();
         using (read)
         {
@@ -67,12 +70,14 @@ internal sealed class SandboxClient : IAsyncDisposable
                     Path = "/proc/self/exe",
                     Arguments = arguments,
                     Environment = [.. Inherited()],
-                    Descriptors = [(write, 4)],
+                    Descriptors = timeline is null ? [(write, 4)] : [(write, 4), (timeline, 5)],
                     NewSession = true,
                     WorkingDirectory = "/",
                 }).Dispose();
             }
+            Timeline.Mark("sandbox process spawned");
             AwaitReady(read, sandbox);
+            Timeline.Mark("sandbox process listens");
         }
         return Connect(root, sandbox) ?? throw new RuntimeException($"sandbox {sandbox} ended right after its start");
     }

@@ -45,6 +45,7 @@ internal sealed class QmpClient : IAsyncDisposable
     {
         await _greeted.Task;
         await SendAsync("qmp_capabilities", null, null, CancellationToken.None);
+        Timeline.Mark("QMP answers");
     }
 
     private async Task<JsonElement> SendAsync(

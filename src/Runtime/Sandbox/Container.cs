@@ -79,8 +79,12 @@ internal sealed class Container
     {
         await ChangeAsync(ContainerAction.Start, async () =>
         {
+            Timeline.Mark("start asked for");
             if (IsInGuest)
                 await StartInGuestAsync(cancel);
+            Timeline.Mark("container started in the guest");
+            if (Timeline.IsOn)
+                await GuestTimeline.AddAsync(_sandbox.Machine.Agent);
             Init.MarkRunning();
         }, cancel);
         try
@@ -245,12 +249,14 @@ internal sealed class Container
     private async Task CreateInGuestAsync(Bundle bundle, SharePlan plan, string processesOf, CancellationToken cancel)
     {
         await _sandbox.ShareAsync(Id, plan, cancel);
+        Timeline.Mark("files shared with the guest");
         var request = Request(bundle, plan);
         request.ProcessesOf = processesOf;
         request.Streams = Init.OpenStreams();
         // Each mount is a few messages of the shared file system: milliseconds, where the guest is emulated.
         var more = TimeSpan.FromMilliseconds(20) * (bundle.Spec.Mounts?.Count ?? 0);
         var answer = await _sandbox.CallAsync((agent, stop) => agent.CreateContainerAsync(request, stop), cancel, more);
+        Timeline.Mark("container made in the guest");
         Init.Begin(answer.Pid);
     }
 

@@ -58,6 +58,7 @@ internal sealed class Machine : IAsyncDisposable
     public static async Task<Machine> StartAsync(
         string name, Configuration configuration, MachinePlan plan, TemplatePlan? template, SandboxDirectory directory, FileDescriptor? network, Action<string> log)
     {
+        Timeline.Mark("programs found, size chosen");
         if (plan.Note is { } note)
             log(note);
         var store = new TemplateStore(configuration.TemplateDirectory);
@@ -90,8 +91,10 @@ internal sealed class Machine : IAsyncDisposable
         {
             // While QEMU is starting.
             saved.CopyMemory(memory);
+            Timeline.Mark("memory copied");
             using var state = saved.OpenState();
             await machine.WhileRunningAsync(machine.Hypervisor.RestoreAsync(machine._spec, state));
+            Timeline.MarkGuestBegins("machine restored");
             await machine.WhileRunningAsync(machine._control.Connected.WaitAsync(CopyPatience));
             return machine;
         }
@@ -113,16 +116,20 @@ internal sealed class Machine : IAsyncDisposable
         {
             var shares = ShareNamespace.Enter(directory.Shared, network);
             undo.Push(() => { shares.Dispose(); return default; });
+            Timeline.Mark("namespace for shares entered");
             var (vsock, vsockSpec, vsockDescriptor) = OpenVsock(log);
             undo.Push(vsock.DisposeAsync);
             var (agent, control) = Control(vsock);
             undo.Push(agent.Connection.DisposeAsync);
+            Timeline.Mark("vsock device opened");
             var virtiofsd = Virtiofsd.Start(programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog);
             undo.Push(virtiofsd.DisposeAsync);
             spec = spec with { Vsock = vsockSpec, SharedFilesDescriptor = VirtualMachine.SharedFilesNumber };
+            Timeline.Mark("virtiofsd started");
             var hypervisor = VirtualMachine.Start(
                 programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd) { Memory = memory }, shares,
                 directory.ConsoleLog, directory.QemuLog);
+            Timeline.MarkGuestBegins("QEMU started");
             vsockDescriptor.Dispose();
             return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent)
             {
@@ -148,6 +155,7 @@ internal sealed class Machine : IAsyncDisposable
         {
             // Before that the guest has no use for it, and the time in it would be late by a boot.
             await WhileRunningAsync(_control.Connected.WaitAsync(limit.Token));
+            Timeline.Mark("agent connected");
             var answer = Agent.SetUpSandboxAsync(SetUp(hostname), limit.Token);
             await WhileRunningAsync(answer);
             return await answer;

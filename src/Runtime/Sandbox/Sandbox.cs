@@ -158,12 +158,14 @@ internal sealed class Sandbox : IAsyncDisposable
             lock (_lock)
                 if (!_containers.TryAdd(request.Id, container))
                     throw new TtrpcException(StatusCode.AlreadyExists, $"container with id exists: {request.Id}");
+            Timeline.Mark("create asked for, bundle checked");
             await Ready.WaitAsync(cancel);
             (await _network).Require(bundle.Spec.Linux);
             // Before the sources are cloned: what a hook mounts below them is seen in the guest.
             await container.RunCreationHooksAsync();
             await UpdateNetworkAsync();
             await GrowAsync(cancel);
+            Timeline.Mark("hooks run, network and size fitted");
             await container.CreateAsync(bundle, plan, await ProcessesOfAsync(bundle.Spec, cancel), cancel);
             return container;
         }
@@ -295,7 +297,9 @@ internal sealed class Sandbox : IAsyncDisposable
             _cgroup.Enter(Log);
         }
         var configuration = bundle.Choose(_options.Configuration);
+        Timeline.Mark("bundle read");
         var network = await _network;
+        Timeline.Mark("network namespace ready");
         var hotPlug = configuration.Machine == MachineType.Q35 && (configuration.UserNetwork || TakesDevices(bundle.Spec));
         var space = configuration.UserNetwork ? network.StepAside() : network.Namespace;
         var plan = MachinePlan.For(configuration, bundle.Spec, hotPlug);
@@ -308,9 +312,11 @@ internal sealed class Sandbox : IAsyncDisposable
         var answer = await machine.SetUpAsync(
             bundle.Spec.Hostname is { Length: > 0 } name ? name : "katalike",
             TimeSpan.FromSeconds(_options.Configuration.BootTimeoutSeconds));
+        Timeline.Mark("sandbox set up in the guest");
         (BootId, GuestKernel) = (Short(answer.BootId), Short(answer.KernelRelease));
         await plugging;
         await UpdateNetworkAsync();
+        Timeline.Mark("network told to the guest");
         if (_templateChild is { } child)
             _ = child.BeginAsync();
         if (bundle.IsSandboxContainer)

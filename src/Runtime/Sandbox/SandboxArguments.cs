@@ -20,6 +20,9 @@ internal sealed record SandboxArguments
     /// <summary>Where one line says that the sockets listen, or what went wrong.</summary>
     public int? ReadyDescriptor { get; init; }
 
+    /// <summary>Where marks of the timeline are written; null: nobody asked for one.</summary>
+    public int? TimelineDescriptor { get; init; }
+
     public string? Configuration { get; init; }
     public bool Debug { get; init; }
     public string Namespace { get; init; } = "";
@@ -60,6 +63,7 @@ internal sealed record SandboxArguments
             },
             ListenDescriptor = Descriptor("listen-fd"),
             ReadyDescriptor = Descriptor("ready-fd"),
+            TimelineDescriptor = Descriptor("timeline-fd"),
             Configuration = Optional("config"),
             Debug = debug,
             Namespace = Optional("namespace") ?? "",

@@ -22,6 +22,8 @@ internal static class SandboxCommand
         try
         {
             var parsed = SandboxArguments.Parse(arguments);
+            if (parsed.TimelineDescriptor is { } timeline)
+                Timeline.WriteTo(new FileDescriptor(timeline));
             ready = parsed.ReadyDescriptor is { } number ? new FileDescriptor(number) : null;
             await ServeAsync(parsed, log, () => Tell(ref ready, "ok"));
             return 0;
@@ -38,6 +40,7 @@ internal static class SandboxCommand
     {
         var configuration = Configuration.Load(arguments.Configuration);
         configuration = configuration with { Debug = configuration.Debug || arguments.Debug };
+        Timeline.Mark("configuration read");
         var root = new StateRoot(arguments.Root);
         var shim = arguments.Door == Door.Shim;
         var described = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -69,10 +72,13 @@ internal static class SandboxCommand
         using var stop = new CancellationTokenSource();
         var serving = server.ListenAsync(Take(listener), stop.Token);
         ready();
+        Timeline.Mark("sockets listen");
         _ = LogAsync(sandbox, log);
         await Task.WhenAny(tasks.Finished, arguments.Door == Door.Cli ? LastExitAsync(sandbox, root) : Task.Delay(-1, stop.Token));
         _ = unlist.Value;
+        Timeline.Mark("no container left, or told to end");
         await sandbox.ShutdownAsync();
+        Timeline.Mark("machine stopped, directory removed");
         await stop.CancelAsync();
         await serving;
     }

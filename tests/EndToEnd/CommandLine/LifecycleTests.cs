@@ -25,6 +25,20 @@ public sealed class LifecycleTests : CommandLineCase
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
     }
 
+    [SkippableFact]
+    public async Task A_timeline_tells_the_steps_of_host_and_guest_in_their_order()
+    {
+        var runtime = Runtime("katalike");
+        var bundle = Bundle("echo", "hello");
+        var run = await runtime.RunAsync("run", "--timeline", "--bundle", bundle.Path, Id);
+        Assert.True(run is { ExitCode: 0, Text: "hello" }, run.ToString());
+        var steps = run.Error.Split('\n').Select(line => line.Length > 36 ? line[36..] : "").ToList();
+        string[] expected = ["process executed", "machine begins", "agent runs", "host dialled", "container runs its program", "all removed"];
+        Assert.Equal(expected, steps.Intersect(expected));
+
+        AssertRefused(await runtime.RunAsync("run", "--detach", "--timeline", "--bundle", bundle.Path, Id), 1, "--timeline needs the command to last as long as the container");
+    }
+
     [SkippableTheory]
     [InlineData("runc")]
     [InlineData("katalike")]

@@ -9,6 +9,7 @@ internal static class RunCommand
             .. ContainerCreation.Flags,
             Flag.Boolean("detach, d", "detach from the container's process"),
             Flag.Boolean("keep", "do not delete the container after it exits"),
+            TimelineOption.Flag,
             Flag.Boolean("no-subreaper", "accepted: processes are reaped in the guest"),
         ],
         FailurePrefix = "katalike run failed",
