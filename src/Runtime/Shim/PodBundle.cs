@@ -7,6 +7,9 @@ namespace KataLike.Runtime.Shim;
 /// <summary>The specification of a pod's sandbox container, for a caller that knows no such container.</summary>
 internal static class PodBundle
 {
+    // Not "rootfs", which containerd removes as an empty directory.
+    private const string Root = "root";
+
     public static string PathIn(string bundle) => Path.Combine(bundle, "config.json");
 
     /// <summary>Writes it, and beside it the files that containers of a pod have in common and that nobody else makes.</summary>
@@ -16,6 +19,7 @@ internal static class PodBundle
         var pod = request.Options?.TypeUrl.EndsWith("runtime.v1.PodSandboxConfig", StringComparison.Ordinal) is true
             ? PodSandboxConfig.Parser.ParseFrom(request.Options.Value) : new PodSandboxConfig();
         File.WriteAllText(PathIn(bundle), From(request, pod));
+        PauseProgram.Write($"{Directory.CreateDirectory(Path.Combine(bundle, Root)).FullName}/pause");
         var files = new Dictionary<string, string> { ["/etc/hostname"] = $"{pod.Hostname}\n", ["/etc/resolv.conf"] = Resolver(pod.DnsConfig) };
         foreach (var (destination, content) in files)
         {
@@ -59,7 +63,7 @@ internal static class PodBundle
             {
                 ["user"] = new JsonObject { ["uid"] = 0, ["gid"] = 0 }, ["args"] = new JsonArray("/pause"), ["cwd"] = "/",
             },
-            ["root"] = new JsonObject { ["path"] = "rootfs" },
+            ["root"] = new JsonObject { ["path"] = Root },
             ["hostname"] = pod.Hostname,
             ["annotations"] = annotations,
             ["linux"] = new JsonObject

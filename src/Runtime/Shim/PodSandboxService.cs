@@ -48,6 +48,8 @@ internal sealed class PodSandboxService(Sandboxes.Sandbox sandbox, TaskService t
     {
         if (Holder.Init.State != ProcessState.Stopped)
             await Holder.Init.SignalAsync(Signals.SIGKILL, all: true, context.CancellationToken);
+        // The guest may have a process for it by now, which takes a moment to end.
+        await Holder.Init.Exited.WaitAsync(Sandboxes.Sandbox.AnswerPatience, context.CancellationToken);
         if (sandbox.Containers.Contains(Holder))
             await Holder.DeleteAsync(context.CancellationToken);
         return new StopSandboxResponse();

@@ -9,7 +9,15 @@ public sealed class OtherContainerdTests
     [InlineData("trixie", "v1.7.", CriNode.KataLike)]
     [InlineData("sid", "v2.", CriNode.KataLike)]
     [InlineData("sid", "v2.", CriNode.KataLikeSandbox)]
-    public async Task A_pod_goes_through_its_life(string suite, string version, string handler)
+    public Task A_pod_goes_through_its_life(string suite, string version, string handler) =>
+        WithAsync(suite, version, node => PodLifecycleTests.LifeAsync(node, handler));
+
+    [SkippableTheory]
+    [InlineData("sid", "v2.", CriNode.KataLikeSandbox)]
+    public Task A_pod_may_share_its_processes(string suite, string version, string handler) =>
+        WithAsync(suite, version, node => PodSharingTests.ProcessesAsync(node, handler, "/pause"));
+
+    private static async Task WithAsync(string suite, string version, Func<CriNode, Task> test)
     {
         var fetched = await HostCommand.RunAsync(Repository.Path("tests/EndToEnd/Cri/fetch-containerd"), [suite]);
         Skip.If(fetched.ExitCode != 0, $"Debian's {suite} cannot be had: {fetched.Error}");
@@ -20,7 +28,7 @@ public sealed class OtherContainerdTests
         {
             var runs = $"v{(await node.Cri.VersionAsync()).RuntimeVersion.TrimStart('v')}";
             Skip.IfNot(runs.StartsWith(version, StringComparison.Ordinal), $"Debian's {suite} has containerd {runs} now");
-            await PodLifecycleTests.LifeAsync(node, handler);
+            await test(node);
         }
         finally
         {
