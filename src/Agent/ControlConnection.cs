@@ -21,7 +21,7 @@ internal sealed class ControlConnection(EventLoop loop, AgentService agent)
     public async Task RunAsync()
     {
         // The port that is numbered like this machine is the one that the host has opened for it.
-        var port = VsockSockets.GuestCid() ?? AwaitDevice();
+        var port = VsockSockets.GuestCid() ?? await AwaitDeviceAsync();
         while (Dial(port) is { } socket)
         {
             Log.Debug("connected to the host");
@@ -33,10 +33,10 @@ internal sealed class ControlConnection(EventLoop loop, AgentService agent)
     }
 
     /// <summary>A machine without a vsock device is one that is to be saved: its copies get theirs when they are restored.</summary>
-    private uint AwaitDevice()
+    private async Task<uint> AwaitDeviceAsync()
     {
         using var changes = Netlink.OpenDeviceEvents();
-        agent.Prepare();
+        await agent.PrepareAsync();
         Template.Prepare();
         var cid = Arrival.Await(changes, Timeout.InfiniteTimeSpan, VsockSockets.GuestCid)!.Value;
         Timeline.Mark("vsock device found");

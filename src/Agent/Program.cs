@@ -1,3 +1,5 @@
+using KataLike.Agent.Cgroups;
+using KataLike.Agent.Network;
 using KataLike.Agent.Service;
 using KataLike.Agent.Streams;
 
@@ -38,9 +40,9 @@ internal static class Program
         using var loop = new EventLoop();
         var reaper = new Reaper();
         reaper.Start();
-        var agent = new AgentService(loop, reaper);
+        var agent = new AgentService(loop, reaper, new Containers.Containers(new CgroupRoot(Boot.ContainersCgroup)), new PodNetwork());
         var connection = new ControlConnection(loop, agent);
-        _ = connection.RunAsync().ContinueWith(
+        _ = Task.Run(connection.RunAsync).ContinueWith(
             ended =>
             {
                 if (ended.Exception is { } error)

@@ -79,15 +79,10 @@ internal sealed class Reaper
         while (true)
         {
             var seen = Arrivals();
-            try
-            {
-                var (pid, status) = Processes.WaitForAny();
+            if (Processes.TryWaitForAny() is var (pid, status))
                 Settle(pid, new ProcessExit(status.Code, DateTimeOffset.UtcNow));
-            }
-            catch (LinuxException e) when (e.Errno == Errno.ECHILD)
-            {
+            else
                 AwaitArrival(seen);
-            }
         }
     }
 

@@ -20,6 +20,8 @@ internal static class Template
     /// </summary>
     public static void Prepare()
     {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         KernelFiles.Write("/proc/sys/vm/drop_caches", "3");
         Memory.Clear((ulong)Math.Max(0, Free() - Margin) << 10);
         Thread.Sleep(ReportTime);

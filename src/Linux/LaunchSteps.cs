@@ -105,11 +105,11 @@ public sealed unsafe partial class LaunchPlan
 
     /// <summary>Joins the namespace of that kind; of a pidfd, all the kinds of that process.</summary>
     public void JoinNamespaces(FileDescriptor file, Namespaces kinds) =>
-        Add("setns", kinds.ToString().ToLowerInvariant(), Libc.SYS_setns, 0, Keep(file), (long)kinds);
+        Add("setns", kinds.Names(), Libc.SYS_setns, 0, Keep(file), (long)kinds);
 
     /// <summary>Makes namespaces here and now. A cgroup namespace takes the child's cgroup as its root.</summary>
     public void NewNamespaces(Namespaces kinds) =>
-        Add("unshare", kinds.ToString().ToLowerInvariant(), Libc.SYS_unshare, 0, (long)kinds);
+        Add("unshare", kinds.Names(), Libc.SYS_unshare, 0, (long)kinds);
 
     /// <summary>Asks whether the child, such as it is by then, may execute a file: <see cref="LaunchedProcess.HasReported"/>.</summary>
     public Step ProbeExecutable(string path) => Add(

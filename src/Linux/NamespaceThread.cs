@@ -25,7 +25,7 @@ public static unsafe class NamespaceThread
             {
                 // Root, working directory and umask are shared by threads until now.
                 Libc.Check(Libc.unshare(Libc.CLONE_FS), "unshare", "the file system context");
-                Libc.Check(Libc.setns(pidFd.Number, (int)kinds), "setns", kinds.ToString());
+                Libc.Check(Libc.setns(pidFd.Number, (int)kinds), "setns", kinds.Names());
                 _ = Libc.syscall(Libc.SYS_umask, 0);
                 if (owner != default)
                     OwnFiles(owner.User, owner.Group);
@@ -43,7 +43,7 @@ public static unsafe class NamespaceThread
     }
 
     /// <summary>Gives the calling thread new namespaces of these kinds.</summary>
-    public static void Separate(Namespaces kinds) => Libc.Check(Libc.unshare((int)kinds), "unshare", kinds.ToString());
+    public static void Separate(Namespaces kinds) => Libc.Check(Libc.unshare((int)kinds), "unshare", kinds.Names());
 
     /// <summary>The capabilities over files stay.</summary>
     private static void OwnFiles(uint user, uint group)

@@ -42,6 +42,18 @@ public enum Namespaces
     Time = Libc.CLONE_NEWTIME,
 }
 
+public static class NamespaceNames
+{
+    private static readonly (Namespaces Kind, string Name)[] _names =
+    [
+        (Namespaces.Mount, "mount"), (Namespaces.Cgroup, "cgroup"), (Namespaces.Uts, "uts"), (Namespaces.Ipc, "ipc"),
+        (Namespaces.User, "user"), (Namespaces.Pid, "pid"), (Namespaces.Network, "network"), (Namespaces.Time, "time"),
+    ];
+
+    /// <summary>For messages. (Enum.ToString begins with reflection, which each new guest would pay.)</summary>
+    public static string Names(this Namespaces kinds) => string.Join(", ", _names.Where(entry => kinds.HasFlag(entry.Kind)).Select(entry => entry.Name));
+}
+
 /// <summary>Descriptors of namespaces, for setns.</summary>
 public static class NamespaceFiles
 {

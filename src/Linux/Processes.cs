@@ -88,13 +88,12 @@ public static unsafe class Processes
     /// <summary>Blocks until this child has ended, and reaps it.</summary>
     /// <exception cref="LinuxException">ECHILD: not a child, or reaped already.</exception>
     public static ExitStatus Wait(FileDescriptor pidFd) =>
-        Wait(Libc.P_PIDFD, (uint)pidFd.Number).Status;
+        TryWait(Libc.P_PIDFD, (uint)pidFd.Number)?.Status ?? throw new LinuxException(Errno.ECHILD, "waitid");
 
-    /// <summary>Blocks until any child has ended, and reaps it.</summary>
-    /// <exception cref="LinuxException">ECHILD: there is no child.</exception>
-    public static (int Pid, ExitStatus Status) WaitForAny() => Wait(Libc.P_ALL, 0);
+    /// <summary>Blocks until any child has ended, and reaps it; null: there is no child.</summary>
+    public static (int Pid, ExitStatus Status)? TryWaitForAny() => TryWait(Libc.P_ALL, 0);
 
-    private static (int Pid, ExitStatus Status) Wait(int kind, uint id)
+    private static (int Pid, ExitStatus Status)? TryWait(int kind, uint id)
     {
         // SAFETY: the structure has the size of siginfo_t.
         var info = default(Libc.siginfo_t);
@@ -104,6 +103,8 @@ public static unsafe class Processes
             result = Libc.waitid(kind, id, &info, Libc.WEXITED);
         }
         while (result < 0 && Libc.LastError == Errno.EINTR);
+        if (result < 0 && Libc.LastError == Errno.ECHILD)
+            return null;
         Libc.Check(result, "waitid");
         return (info.si_pid, new ExitStatus(info.si_code != Libc.CLD_EXITED, info.si_status));
     }

@@ -37,7 +37,7 @@ internal sealed class SandboxNamespaces : IDisposable
 
     /// <exception cref="ContainerException">The first container has none of its own.</exception>
     public FileDescriptor this[Namespaces kind] => _files.TryGetValue(kind, out var file)
-        ? file : throw new ContainerException($"linux.namespaces: the sandbox has no {kind.ToString().ToLowerInvariant()} namespace to share");
+        ? file : throw new ContainerException($"linux.namespaces: the sandbox has no {kind.Names()} namespace to share");
 
     public bool Has(Namespaces kind) => _files.ContainsKey(kind);
 

@@ -13,34 +13,30 @@ using KataLike.Linux;
 namespace KataLike.Agent.Service;
 
 /// <summary>agent.proto over the containers of this machine. Calls run beside each other, on pool threads.</summary>
-internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
+internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Containers maker, PodNetwork network) : IAgent, IDisposable
 {
     private const int MaxSignal = 64;
-
-    private readonly Containers.Containers _maker = new(new CgroupRoot(Boot.ContainersCgroup));
 
     // A null holds the id of a container that is being made.
     private readonly ConcurrentDictionary<string, HostedContainer?> _containers = new();
     private readonly Channel<string> _outOfMemory = Channel.CreateUnbounded<string>();
-    private readonly PodNetwork _network = new();
     private SandboxNamespaces? _namespaces;
 
     // The first container's id while it has namespaces and no process.
     private string? _held;
 
     /// <summary>Does what every sandbox needs and none decides, in a machine that is to be saved.</summary>
-    public void Prepare()
+    public async Task PrepareAsync()
     {
-        _network.Prepare();
+        network.Prepare();
         Sandbox.MountSharedMemory();
         DeviceProgram.LoadUsual();
-        // What the reader of JSON makes of the types that it has not met before.
-        _ = Spec.Parse("""
-            {"ociVersion": "1.0.2", "process": {"args": ["a"], "env": [], "cwd": "/", "user": {"uid": 0, "gid": 0}, "capabilities": {}},
-            "root": {"path": "rootfs"}, "mounts": [{"destination": "/proc", "type": "proc", "source": "proc", "options": []}],
-            "linux": {"namespaces": [{"type": "pid"}], "resources": {"devices": [], "memory": {}, "cpu": {}, "pids": {"limit": 1}}}}
-            """u8);
+        using var rehearsed = new AgentService(loop, reaper, maker, network);
+        await Rehearsal.RunAsync(loop, rehearsed);
     }
+
+    /// <summary>To be called when it has no container any more.</summary>
+    public void Dispose() => _namespaces?.Dispose();
 
     public Task<SetUpSandboxResponse> SetUpSandbox(SetUpSandboxRequest request, TtrpcContext context) =>
         Done("sandbox set up", Sandbox.SetUp(request));
@@ -109,7 +105,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
     public Task<SetNetworkResponse> SetNetwork(SetNetworkRequest request, TtrpcContext context)
     {
         Agent.Timeline.Mark("asked for a network");
-        _network.Set(request);
+        network.Set(request);
         return Done("network set up", new SetNetworkResponse());
     }
 
@@ -177,7 +173,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
         {
             throw new TtrpcException(StatusCode.InvalidArgument, $"port {request.Port} does not exist");
         }
-        PortForward.Begin(loop, _network.Ensure(), (int)request.Port, request.Stream);
+        PortForward.Begin(loop, network.Ensure(), (int)request.Port, request.Stream);
         return Task.FromResult(new ForwardPortResponse());
     }
 
@@ -226,7 +222,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
 
     /// <summary>A path is the sandbox's network; the first container has that one too, where there is one before it.</summary>
     private FileDescriptor? NetworkFor(Spec spec) =>
-        spec.Linux?.FindNamespace("network") is { Path.Length: > 0 } ? _network.Ensure() : _namespaces is null ? _network.Namespace : null;
+        spec.Linux?.FindNamespace("network") is { Path.Length: > 0 } ? network.Ensure() : _namespaces is null ? network.Namespace : null;
 
     private void Hold(CreateContainerRequest request)
     {
@@ -235,14 +231,14 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
             throw new TtrpcException(StatusCode.FailedPrecondition, "the sandbox has a container already");
         }
         var spec = Spec.Parse(request.Config.Span);
-        var network = NetworkFor(spec);
+        var joined = NetworkFor(spec);
         var plan = ContainerPlan.From(new ContainerRequest
         {
-            Id = request.Id, Spec = spec, Rootfs = "/", MountSources = Overlays.Sources(request.Overlay ?? new Overlay()), Network = network,
+            Id = request.Id, Spec = spec, Rootfs = "/", MountSources = Overlays.Sources(request.Overlay ?? new Overlay()), Network = joined,
             Stdio = new Stdio(), Seccomp = request.Seccomp, Bundle = request.Bundle, Adopt = _ => throw new InvalidOperationException(),
         });
-        _namespaces = Creation.Hold(plan, network);
-        _network.Adopt(_namespaces[Namespaces.Network]);
+        _namespaces = Creation.Hold(plan, joined);
+        network.Adopt(_namespaces[Namespaces.Network]);
         _held = request.Id;
     }
 
@@ -256,7 +252,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
             Agent.Timeline.Mark("its specification read");
             MemoryVolumes.Make(overlay);
             using var launch = reaper.BeginLaunch();
-            var container = _maker.Create(new ContainerRequest
+            var container = maker.Create(new ContainerRequest
             {
                 Id = request.Id,
                 Spec = spec,
@@ -278,7 +274,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper) : IAgent
                 _namespaces = container.Namespaces.Duplicate();
                 _held = null;
             }
-            _network.Adopt(_namespaces[Namespaces.Network]);
+            network.Adopt(_namespaces[Namespaces.Network]);
             container.Cgroup.WatchMemoryEvents(() => _outOfMemory.Writer.TryWrite(request.Id));
             return new HostedContainer(container, streams, launch.Adopt(container.Process.Pid));
         }

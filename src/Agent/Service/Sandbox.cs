@@ -42,7 +42,6 @@ internal static class Sandbox
         }
         return new SetUpSandboxResponse
         {
-            AgentVersion = typeof(Sandbox).Assembly.GetName().Version?.ToString(3) ?? "",
             KernelRelease = KernelFiles.Read("/proc/sys/kernel/osrelease").Trim(),
             BootId = KernelFiles.Read("/proc/sys/kernel/random/boot_id").Trim(),
         };

@@ -166,11 +166,16 @@ internal sealed class SandboxNetwork : IAsyncDisposable
 
     private async Task TellAsync(SetNetworkRequest request, Func<SetNetworkRequest, Task> tell)
     {
-        if (request.Equals(_told))
+        if (request.Equals(_told) || (IsOnlyLoopback(request) && IsOnlyLoopback(_told)))
             return;
         await tell(request);
         _told = request;
     }
+
+    /// <summary>What the guest has from the start.</summary>
+    private static bool IsOnlyLoopback(SetNetworkRequest request) =>
+        request.Interfaces.All(item => item.Id == NetworkDevices.Loopback && item.Addresses.Count == 0)
+        && request.Routes.Count + request.Neighbors.Count + request.Rules.Count + request.Sysctls.Count == 0;
 
     /// <summary>Keeps the guest's network what the host's is, until disposed.</summary>
     public async Task FollowAsync(Func<SetNetworkRequest, Task> tell, Action<string> warn)
