@@ -3,7 +3,6 @@ using Google.Protobuf;
 using Google.Protobuf.Reflection;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Containerd;
-using KataLike.Contract.Containerd.Bootstrap;
 using KataLike.Contract.Containerd.CgroupsV1;
 using KataLike.Contract.Containerd.CgroupsV2;
 using KataLike.Contract.Containerd.Events;
@@ -22,7 +21,7 @@ public sealed class ServiceTests
     public void TypeUrlsAreTheFullNames()
     {
         var messages = new[] { EventsReflection.Descriptor, CgroupsV1Reflection.Descriptor, CgroupsV2Reflection.Descriptor,
-            RuncOptionsReflection.Descriptor, RuntimeOptionsReflection.Descriptor, BootstrapReflection.Descriptor }
+            RuncOptionsReflection.Descriptor, RuntimeOptionsReflection.Descriptor, TypesReflection.Descriptor }
             .SelectMany(file => file.MessageTypes).Select(message => message.FullName).ToHashSet();
 
         var urls = typeof(TypeUrl).GetFields(BindingFlags.Public | BindingFlags.Static)
