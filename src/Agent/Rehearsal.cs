@@ -64,7 +64,10 @@ internal static class Rehearsal
         await agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { new NetworkInterface { Id = NetworkDevices.Loopback, Up = true } } });
         await agent.CreateContainerAsync(new CreateContainerRequest
         {
-            Id = Name, Config = ByteString.CopyFrom(Encoding.UTF8.GetBytes(Config)), Overlay = new Overlay { Rootfs = $"{Name}/rootfs" }, Bundle = "/",
+            Id = Name,
+            Config = ByteString.CopyFrom(Encoding.UTF8.GetBytes(Config)),
+            Overlay = new Overlay { Rootfs = $"{Name}/rootfs" },
+            Bundle = "/",
         });
         await agent.StartContainerAsync(new StartContainerRequest { Id = Name });
         await agent.WaitAsync(new WaitRequest { Id = Name });

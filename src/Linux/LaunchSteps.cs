@@ -126,7 +126,8 @@ public sealed unsafe partial class LaunchPlan
     {
         var clone = new Libc.clone_args
         {
-            flags = (uint)kinds | Libc.CLONE_PARENT | Libc.CLONE_INTO_CGROUP, cgroup = (ulong)Keep(cgroup),
+            flags = (uint)kinds | Libc.CLONE_PARENT | Libc.CLONE_INTO_CGROUP,
+            cgroup = (ulong)Keep(cgroup),
         };
         return Add("clone3", null, Libc.SYS_clone3, Libc.KATALIKE_CLONE, Allocate<Libc.clone_args>([clone]), sizeof(Libc.clone_args));
     }

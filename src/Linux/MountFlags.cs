@@ -10,21 +10,32 @@ public sealed record MountFlags
 {
     private static readonly Dictionary<string, (MountAttributes Set, MountAttributes Clear)> Attributes = new()
     {
-        ["ro"] = (ReadOnly, 0), ["rw"] = (0, ReadOnly),
-        ["nosuid"] = (NoSetUserId, 0), ["suid"] = (0, NoSetUserId),
-        ["nodev"] = (NoDevices, 0), ["dev"] = (0, NoDevices),
-        ["noexec"] = (NoExecution, 0), ["exec"] = (0, NoExecution),
-        ["nodiratime"] = (NoDirectoryAccessTime, 0), ["diratime"] = (0, NoDirectoryAccessTime),
-        ["nosymfollow"] = (NoSymbolicLinks, 0), ["symfollow"] = (0, NoSymbolicLinks),
-        ["noatime"] = (NoAccessTime, 0), ["atime"] = (0, NoAccessTime),
-        ["strictatime"] = (StrictAccessTime, 0), ["nostrictatime"] = (0, StrictAccessTime),
-        ["relatime"] = (0, 0), ["norelatime"] = (0, 0),
+        ["ro"] = (ReadOnly, 0),
+        ["rw"] = (0, ReadOnly),
+        ["nosuid"] = (NoSetUserId, 0),
+        ["suid"] = (0, NoSetUserId),
+        ["nodev"] = (NoDevices, 0),
+        ["dev"] = (0, NoDevices),
+        ["noexec"] = (NoExecution, 0),
+        ["exec"] = (0, NoExecution),
+        ["nodiratime"] = (NoDirectoryAccessTime, 0),
+        ["diratime"] = (0, NoDirectoryAccessTime),
+        ["nosymfollow"] = (NoSymbolicLinks, 0),
+        ["symfollow"] = (0, NoSymbolicLinks),
+        ["noatime"] = (NoAccessTime, 0),
+        ["atime"] = (0, NoAccessTime),
+        ["strictatime"] = (StrictAccessTime, 0),
+        ["nostrictatime"] = (0, StrictAccessTime),
+        ["relatime"] = (0, 0),
+        ["norelatime"] = (0, 0),
     };
 
     private static readonly Dictionary<string, MountPropagation> Propagations = new()
     {
-        ["private"] = MountPropagation.Private, ["slave"] = MountPropagation.Slave,
-        ["shared"] = MountPropagation.Shared, ["unbindable"] = MountPropagation.Unbindable,
+        ["private"] = MountPropagation.Private,
+        ["slave"] = MountPropagation.Slave,
+        ["shared"] = MountPropagation.Shared,
+        ["unbindable"] = MountPropagation.Unbindable,
     };
 
     // What is so anyway, or means nothing for a new mount.

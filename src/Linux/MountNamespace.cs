@@ -16,7 +16,9 @@ public static unsafe class MountNamespace
 
     private static readonly Dictionary<string, int> SuperblockFlags = new()
     {
-        ["sync"] = Libc.MS_SYNCHRONOUS, ["dirsync"] = Libc.MS_DIRSYNC, ["lazytime"] = Libc.MS_LAZYTIME,
+        ["sync"] = Libc.MS_SYNCHRONOUS,
+        ["dirsync"] = Libc.MS_DIRSYNC,
+        ["lazytime"] = Libc.MS_LAZYTIME,
     };
 
     /// <summary>Gives the calling thread a copy of the process's namespace; mounts of the host still appear and vanish in it.</summary>

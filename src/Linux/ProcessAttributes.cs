@@ -36,9 +36,14 @@ public static unsafe class ProcessAttributes
     {
         var attributes = new Libc.sched_attr
         {
-            size = (uint)sizeof(Libc.sched_attr), sched_policy = policy.Policy, sched_flags = policy.Flags,
-            sched_nice = policy.Nice, sched_priority = policy.Priority,
-            sched_runtime = policy.Runtime, sched_deadline = policy.Deadline, sched_period = policy.Period,
+            size = (uint)sizeof(Libc.sched_attr),
+            sched_policy = policy.Policy,
+            sched_flags = policy.Flags,
+            sched_nice = policy.Nice,
+            sched_priority = policy.Priority,
+            sched_runtime = policy.Runtime,
+            sched_deadline = policy.Deadline,
+            sched_period = policy.Period,
         };
         Libc.Check(Libc.syscall(Libc.SYS_sched_setattr, pid, (nint)(&attributes), 0), "sched_setattr");
     }

@@ -60,7 +60,10 @@ public static unsafe class SocketLookup
             // SAFETY: the kernel reads insn_cnt instructions, which the span holds.
             var load = new Libc.bpf_prog_load
             {
-                prog_type = Libc.BPF_PROG_TYPE_SK_LOOKUP, insn_cnt = (uint)instructions.Length, insns = (ulong)first, license = (ulong)license,
+                prog_type = Libc.BPF_PROG_TYPE_SK_LOOKUP,
+                insn_cnt = (uint)instructions.Length,
+                insns = (ulong)first,
+                license = (ulong)license,
                 expected_attach_type = Libc.BPF_SK_LOOKUP,
             };
             return new FileDescriptor((int)Bpf(Libc.BPF_PROG_LOAD, &load, sizeof(Libc.bpf_prog_load), "sk_lookup program"));

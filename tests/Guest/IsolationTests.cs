@@ -38,7 +38,8 @@ public sealed class IsolationTests(GuestMachine machine)
 
     private static Seccomp Profile(string action, params string[] names) => new()
     {
-        DefaultAction = "SCMP_ACT_ALLOW", Architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        DefaultAction = "SCMP_ACT_ALLOW",
+        Architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
         Syscalls = [new SeccompRule { Names = names, Action = action, ErrnoRet = action == "SCMP_ACT_ERRNO" ? 13u : null }],
     };
 
@@ -76,7 +77,11 @@ public sealed class IsolationTests(GuestMachine machine)
             User = new User { Uid = 1000, Gid = 1001, AdditionalGids = [5, 4_000_000_000] },
             Capabilities = new Capabilities
             {
-                Bounding = ["CAP_KILL", "CAP_NET_RAW"], Permitted = ["CAP_KILL"], Effective = ["CAP_KILL"], Inheritable = ["CAP_KILL"], Ambient = ["CAP_KILL"],
+                Bounding = ["CAP_KILL", "CAP_NET_RAW"],
+                Permitted = ["CAP_KILL"],
+                Effective = ["CAP_KILL"],
+                Inheritable = ["CAP_KILL"],
+                Ambient = ["CAP_KILL"],
             },
             NoNewPrivileges = true,
         });
@@ -126,7 +131,9 @@ public sealed class IsolationTests(GuestMachine machine)
         await using var container = await GuestContainer.StartAsync(machine, Change(GuestContainer.Spec("cat"), linux: linux => Mapped(linux, 100_000)));
         var process = GuestContainer.Process("id -u; busybox stat -c %u $(tty); stty size; ulimit -n; touch /proc/self/oom_score_adj && echo mine") with
         {
-            Terminal = true, ConsoleSize = new ConsoleSize { Width = 90, Height = 33 }, User = new User { Uid = 1001, Gid = 5 },
+            Terminal = true,
+            ConsoleSize = new ConsoleSize { Width = 90, Height = 33 },
+            User = new User { Uid = 1001, Gid = 5 },
             Rlimits = [new Rlimit { Type = "RLIMIT_NOFILE", Soft = 5000, Hard = 1_000_000 }],
         };
         using var streams = await container.ExecAsync("terminal", process, vsock => HostStreams.Terminal(vsock, 0, 0));
@@ -161,7 +168,8 @@ public sealed class IsolationTests(GuestMachine machine)
             {
                 Scheduler = new Scheduler { Policy = "SCHED_FIFO", Priority = 3, Flags = [] },
                 IoPriority = new IoPriority { Class = "IOPRIO_CLASS_RT", Priority = 2 },
-                OomScoreAdj = 77, User = new User { Uid = 1000, Umask = 23 },
+                OomScoreAdj = 77,
+                User = new User { Uid = 1000, Umask = 23 },
             },
             linux => linux with { Personality = new Personality { Domain = "LINUX32" } });
         Assert.Equal(["0 3 1", "i686", "realtime: prio 2", "77", "0027"], Lines((await RunAsync(spec)).Text));
@@ -169,7 +177,8 @@ public sealed class IsolationTests(GuestMachine machine)
         await using var container = await GuestContainer.StartAsync(machine, spec with { Process = GuestContainer.Process("cat") });
         using var streams = await container.ExecAsync("idle", GuestContainer.Process("busybox cut -d' ' -f19,40,41 /proc/self/stat; busybox uname -m; grep Cpus_allowed_list /proc/self/status") with
         {
-            Scheduler = new Scheduler { Policy = "SCHED_BATCH", Nice = 5 }, ExecCpuAffinity = new ExecCpuAffinity { Final = "0" },
+            Scheduler = new Scheduler { Policy = "SCHED_BATCH", Nice = 5 },
+            ExecCpuAffinity = new ExecCpuAffinity { Final = "0" },
         });
         await container.WaitAsync("idle");
         Assert.Equal(["5 0 3", "i686", "Cpus_allowed_list: 0"], Lines(await streams.Text));
@@ -202,8 +211,11 @@ public sealed class IsolationTests(GuestMachine machine)
             Namespaces = [.. linux.Namespaces!.Where(entry => entry.Type != "cgroup")],
             Resources = new Resources
             {
-                Pids = new PidsLimits { Limit = 20 }, Cpu = new CpuLimits { Shares = 2048, Cpus = "0" }, Network = new NetworkLimits { ClassId = 5 },
-                HugepageLimits = [new HugepageLimit { PageSize = "2MB", Limit = 4 << 20 }], Unified = new Dictionary<string, string> { ["memory.high"] = "67108864" },
+                Pids = new PidsLimits { Limit = 20 },
+                Cpu = new CpuLimits { Shares = 2048, Cpus = "0" },
+                Network = new NetworkLimits { ClassId = 5 },
+                HugepageLimits = [new HugepageLimit { PageSize = "2MB", Limit = 4 << 20 }],
+                Unified = new Dictionary<string, string> { ["memory.high"] = "67108864" },
             },
         });
         var lines = Lines((await RunAsync(spec)).Text);
@@ -273,7 +285,9 @@ public sealed class SharingTests(GuestMachine machine) : IClassFixture<GuestMach
             Linux = spec.Linux! with
             {
                 Namespaces = [.. spec.Linux.Namespaces!, new Namespace { Type = "user" }, new Namespace { Type = "time" }],
-                UidMappings = mappings, GidMappings = mappings, TimeOffsets = new Dictionary<string, TimeOffset> { ["boottime"] = new() { Secs = 99 } },
+                UidMappings = mappings,
+                GidMappings = mappings,
+                TimeOffsets = new Dictionary<string, TimeOffset> { ["boottime"] = new() { Secs = 99 } },
             },
         };
         await using var first = await GuestContainer.StartAsync(machine, pause);

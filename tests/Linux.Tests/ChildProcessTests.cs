@@ -101,7 +101,9 @@ public class ChildProcessTests
     {
         var (output, _) = await Run(pipe => new ProcessStart
         {
-            Path = "/bin/cat", Arguments = ["cat", "/proc/self/status"], Descriptors = [(pipe, 1)],
+            Path = "/bin/cat",
+            Arguments = ["cat", "/proc/self/status"],
+            Descriptors = [(pipe, 1)],
         });
         Assert.Equal(
             ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "SigCgt:\t0000000000000000"],
@@ -113,7 +115,9 @@ public class ChildProcessTests
     {
         var (output, _) = await Run(pipe => Shell("pwd; umask; cut -d' ' -f6 /proc/$$/stat; echo $$", (pipe, 1)) with
         {
-            WorkingDirectory = "/proc", Umask = 0x3f /* 077 */, NewSession = true,
+            WorkingDirectory = "/proc",
+            Umask = 0x3f /* 077 */,
+            NewSession = true,
         });
         var lines = output.Split('\n');
         Assert.Equal(["/proc", "0077"], lines[..2]);

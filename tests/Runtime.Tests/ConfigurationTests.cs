@@ -49,8 +49,13 @@ public class ConfigurationTests
                 BootTimeoutSeconds = 7,
                 Vm = new VmAllowance
                 {
-                    HypervisorPaths = ["/qemu"], HypervisorParameters = ["-smbios"], KernelPaths = ["/kernels/"],
-                    KernelParameters = ["quiet"], InitrdPaths = ["/initrd"], ImagePaths = ["/images/"], Hardware = ["vcpus"],
+                    HypervisorPaths = ["/qemu"],
+                    HypervisorParameters = ["-smbios"],
+                    KernelPaths = ["/kernels/"],
+                    KernelParameters = ["quiet"],
+                    InitrdPaths = ["/initrd"],
+                    ImagePaths = ["/images/"],
+                    Hardware = ["vcpus"],
                 },
                 Debug = true,
             }, read, strict: true);

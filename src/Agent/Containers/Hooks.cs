@@ -13,7 +13,11 @@ internal sealed record HookPlan(IReadOnlyList<Hook> CreateContainer, IReadOnlyLi
         spec.Hooks?.CreateContainer ?? [], spec.Hooks?.StartContainer ?? [],
         new State
         {
-            OciVersion = spec.OciVersion, Id = request.Id, Status = "creating", Bundle = request.Bundle, Annotations = spec.Annotations,
+            OciVersion = spec.OciVersion,
+            Id = request.Id,
+            Status = "creating",
+            Bundle = request.Bundle,
+            Annotations = spec.Annotations,
         });
 }
 
@@ -30,8 +34,16 @@ internal sealed class HookRunner(Entrance entrance, HookPlan plan, Func<int, Tas
     /// <summary>With all privileges of the container's root user, as those run that come before a process drops them.</summary>
     public static ProcessPlan Privileged { get; } = new()
     {
-        Arguments = [], Environment = [], WorkingDirectory = "/", UserId = 0, GroupId = 0, AdditionalGroups = [], Umask = 0x12,
-        Capabilities = null, Limits = [], NoNewPrivileges = false,
+        Arguments = [],
+        Environment = [],
+        WorkingDirectory = "/",
+        UserId = 0,
+        GroupId = 0,
+        AdditionalGroups = [],
+        Umask = 0x12,
+        Capabilities = null,
+        Limits = [],
+        NoNewPrivileges = false,
     };
 
     /// <param name="kind">As config.json names it.</param>
@@ -47,8 +59,12 @@ internal sealed class HookRunner(Entrance entrance, HookPlan plan, Func<int, Tas
             var state = plan.State with { Status = status, Pid = PidInside(first) };
             var hooked = process with
             {
-                Path = hook.Path, Arguments = hook.Args is { Count: > 0 } arguments ? arguments : [hook.Path], Environment = hook.Env ?? [],
-                Scheduling = null, IoPriority = null, Processors = null,
+                Path = hook.Path,
+                Arguments = hook.Args is { Count: > 0 } arguments ? arguments : [hook.Path],
+                Environment = hook.Env ?? [],
+                Scheduling = null,
+                IoPriority = null,
+                Processors = null,
             };
             if (Failure(hook, hooked, state.ToUtf8Json(), root) is { } reason)
                 throw new ContainerException($"error running {kind} hook #{index} ({hook.Path}): {reason}");

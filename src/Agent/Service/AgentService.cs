@@ -234,8 +234,15 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
         var joined = NetworkFor(spec);
         var plan = ContainerPlan.From(new ContainerRequest
         {
-            Id = request.Id, Spec = spec, Rootfs = "/", MountSources = Overlays.Sources(request.Overlay ?? new Overlay()), Network = joined,
-            Stdio = new Stdio(), Seccomp = request.Seccomp, Bundle = request.Bundle, Adopt = _ => throw new InvalidOperationException(),
+            Id = request.Id,
+            Spec = spec,
+            Rootfs = "/",
+            MountSources = Overlays.Sources(request.Overlay ?? new Overlay()),
+            Network = joined,
+            Stdio = new Stdio(),
+            Seccomp = request.Seccomp,
+            Bundle = request.Bundle,
+            Adopt = _ => throw new InvalidOperationException(),
         });
         _namespaces = Creation.Hold(plan, joined);
         network.Adopt(_namespaces[Namespaces.Network]);

@@ -97,7 +97,10 @@ internal static class ContainerCreation
         {
             await sandbox.CreateAsync(new CreateTaskRequest
             {
-                Id = state.Id, Bundle = bundle.Directory, Terminal = streams.Terminal, Stdin = $"stub://{attachment.Stub.Ticket}",
+                Id = state.Id,
+                Bundle = bundle.Directory,
+                Terminal = streams.Terminal,
+                Stdin = $"stub://{attachment.Stub.Ticket}",
             });
             Timeline.Mark("create answered");
             attachment.Stub.Bind();

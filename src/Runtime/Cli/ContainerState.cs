@@ -67,7 +67,11 @@ internal sealed record ContainerState
             // Its creator died between mkdir and the first write: it can be shown and deleted.
             return new ContainerState
             {
-                Id = id, Bundle = "", Rootfs = "", Sandbox = id, Created = Directory.GetCreationTimeUtc(directory),
+                Id = id,
+                Bundle = "",
+                Rootfs = "",
+                Sandbox = id,
+                Created = Directory.GetCreationTimeUtc(directory),
             };
         }
         catch (DirectoryNotFoundException)

@@ -18,7 +18,9 @@ internal static class Removal
         state.Remove(root);
         var stopped = ContainerStatusQuery.Describe(state, ContainerStatusQuery.Stopped, owner: "") with
         {
-            Rootfs = null, Created = null, Owner = null,
+            Rootfs = null,
+            Created = null,
+            Owner = null,
         };
         await HostHooks.RunPoststopAsync(state.Poststop, stopped, warn);
     }

@@ -47,7 +47,9 @@ internal sealed class Host(string root)
                 {
                     ChildProcess.Start(new ProcessStart
                     {
-                        Path = program, Arguments = [program, "--version"], Environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+                        Path = program,
+                        Arguments = [program, "--version"],
+                        Environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                         Descriptors = [(StandardStreams.Get(2), 2), (write, 1)],
                     }).Dispose();
                 }

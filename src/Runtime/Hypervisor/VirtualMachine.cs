@@ -100,7 +100,8 @@ internal sealed class VirtualMachine : IAsyncDisposable
         {
             await Devices.AddAsync("vhost-vsock-pci", "vsock-device", new JsonObject
             {
-                ["guest-cid"] = kernel.GuestCid, ["vhostfd"] = $"{kernel.Descriptor}",
+                ["guest-cid"] = kernel.GuestCid,
+                ["vhostfd"] = $"{kernel.Descriptor}",
             });
         }
         else if (spec.Vsock is VsockSpec.VhostUser)
@@ -109,7 +110,9 @@ internal sealed class VirtualMachine : IAsyncDisposable
         }
         await Devices.AddAsync("vhost-user-fs-pci", "shared-device", new JsonObject
         {
-            ["chardev"] = "shared", ["tag"] = SharedFiles.Tag, ["queue-size"] = SharedFiles.QueueSize,
+            ["chardev"] = "shared",
+            ["tag"] = SharedFiles.Tag,
+            ["queue-size"] = SharedFiles.QueueSize,
         });
         await _qmp.ExecuteAsync("cont");
     }

@@ -71,7 +71,10 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
         {
             mounts.Add((JsonNode)new JsonObject
             {
-                ["destination"] = destination, ["type"] = "bind", ["source"] = source, ["options"] = new JsonArray("rbind", "rprivate", "ro"),
+                ["destination"] = destination,
+                ["type"] = "bind",
+                ["source"] = source,
+                ["options"] = new JsonArray("rbind", "rprivate", "ro"),
             });
         }
         var bytes = System.Text.Encoding.UTF8.GetBytes(config.ToJsonString());

@@ -57,7 +57,9 @@ internal sealed class MachineSize(Configuration configuration, SandboxSize size,
         var grows = added > _addedMib;
         await devices.ExecuteAsync("qom-set", new JsonObject
         {
-            ["path"] = QemuCommandLine.MemoryDevice, ["property"] = "requested-size", ["value"] = added << 20,
+            ["path"] = QemuCommandLine.MemoryDevice,
+            ["property"] = "requested-size",
+            ["value"] = added << 20,
         }, cancel);
         _addedMib = added;
         // QEMU's event may be a second late. What the guest gives back may come at any time.

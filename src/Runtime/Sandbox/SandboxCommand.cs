@@ -49,7 +49,9 @@ internal static class SandboxCommand
             described.SetResult();
         await using var sandbox = Sandbox.Begin(new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning, RunsPoststop: shim)
         {
-            JoinsCgroup = shim, Described = described.Task, ConfigurationPath = arguments.Configuration,
+            JoinsCgroup = shim,
+            Described = described.Task,
+            ConfigurationPath = arguments.Configuration,
         });
         var listener = arguments.ListenDescriptor is { } number
             ? new FileDescriptor(number)

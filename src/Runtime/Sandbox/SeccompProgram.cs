@@ -18,7 +18,9 @@ internal sealed record SeccompProgram(byte[] Code, uint Flags)
 
     private static readonly Dictionary<string, uint> _flags = new()
     {
-        ["SECCOMP_FILTER_FLAG_TSYNC"] = 1, ["SECCOMP_FILTER_FLAG_LOG"] = 2, ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"] = 4,
+        ["SECCOMP_FILTER_FLAG_TSYNC"] = 1,
+        ["SECCOMP_FILTER_FLAG_LOG"] = 2,
+        ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"] = 4,
         // It is about those who listen to SCMP_ACT_NOTIFY, and the kernel refuses it where there is none.
         ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] = 0,
     };

@@ -37,7 +37,8 @@ internal sealed record Bootstrap(bool Protobuf, string TtrpcAddress, string? Soc
 
     private static Any Mounts() => TypeUrl.Pack(TypeUrl.MountCapabilities, new MountCapabilities
     {
-        Types_ = { LayeredMount.Types }, Transforms = { LayeredMount.Transforms },
+        Types_ = { LayeredMount.Types },
+        Transforms = { LayeredMount.Transforms },
     });
 
     private static RuntimeOptions? ReadOptions(Any? any) =>

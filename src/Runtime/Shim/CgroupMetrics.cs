@@ -24,7 +24,12 @@ internal static class CgroupMetrics
         {
             metrics.Io.Usage.Add(new IOEntry
             {
-                Major = io.Major, Minor = io.Minor, Rbytes = io.Rbytes, Wbytes = io.Wbytes, Rios = io.Rios, Wios = io.Wios,
+                Major = io.Major,
+                Minor = io.Minor,
+                Rbytes = io.Rbytes,
+                Wbytes = io.Wbytes,
+                Rios = io.Rios,
+                Wios = io.Wios,
             });
         }
         return metrics;
@@ -54,19 +59,41 @@ internal static class CgroupMetrics
         ulong Of(string name) => memory.Stat.TryGetValue(name, out var value) ? value : 0;
         return new MemoryStat
         {
-            Anon = Of("anon"), File = Of("file"), KernelStack = Of("kernel_stack"), Slab = Of("slab"), Sock = Of("sock"),
-            Shmem = Of("shmem"), FileMapped = Of("file_mapped"), FileDirty = Of("file_dirty"),
-            FileWriteback = Of("file_writeback"), AnonThp = Of("anon_thp"), InactiveAnon = Of("inactive_anon"),
-            ActiveAnon = Of("active_anon"), InactiveFile = Of("inactive_file"), ActiveFile = Of("active_file"),
-            Unevictable = Of("unevictable"), SlabReclaimable = Of("slab_reclaimable"),
-            SlabUnreclaimable = Of("slab_unreclaimable"), Pgfault = Of("pgfault"), Pgmajfault = Of("pgmajfault"),
+            Anon = Of("anon"),
+            File = Of("file"),
+            KernelStack = Of("kernel_stack"),
+            Slab = Of("slab"),
+            Sock = Of("sock"),
+            Shmem = Of("shmem"),
+            FileMapped = Of("file_mapped"),
+            FileDirty = Of("file_dirty"),
+            FileWriteback = Of("file_writeback"),
+            AnonThp = Of("anon_thp"),
+            InactiveAnon = Of("inactive_anon"),
+            ActiveAnon = Of("active_anon"),
+            InactiveFile = Of("inactive_file"),
+            ActiveFile = Of("active_file"),
+            Unevictable = Of("unevictable"),
+            SlabReclaimable = Of("slab_reclaimable"),
+            SlabUnreclaimable = Of("slab_unreclaimable"),
+            Pgfault = Of("pgfault"),
+            Pgmajfault = Of("pgmajfault"),
             WorkingsetRefault = Of("workingset_refault_anon") + Of("workingset_refault_file"),
             WorkingsetActivate = Of("workingset_activate_anon") + Of("workingset_activate_file"),
-            WorkingsetNodereclaim = Of("workingset_nodereclaim"), Pgrefill = Of("pgrefill"), Pgscan = Of("pgscan"),
-            Pgsteal = Of("pgsteal"), Pgactivate = Of("pgactivate"), Pgdeactivate = Of("pgdeactivate"),
-            Pglazyfree = Of("pglazyfree"), Pglazyfreed = Of("pglazyfreed"), ThpFaultAlloc = Of("thp_fault_alloc"),
+            WorkingsetNodereclaim = Of("workingset_nodereclaim"),
+            Pgrefill = Of("pgrefill"),
+            Pgscan = Of("pgscan"),
+            Pgsteal = Of("pgsteal"),
+            Pgactivate = Of("pgactivate"),
+            Pgdeactivate = Of("pgdeactivate"),
+            Pglazyfree = Of("pglazyfree"),
+            Pglazyfreed = Of("pglazyfreed"),
+            ThpFaultAlloc = Of("thp_fault_alloc"),
             ThpCollapseAlloc = Of("thp_collapse_alloc"),
-            Usage = memory.Current, UsageLimit = memory.Max, SwapUsage = memory.SwapCurrent, SwapLimit = memory.SwapMax,
+            Usage = memory.Current,
+            UsageLimit = memory.Max,
+            SwapUsage = memory.SwapCurrent,
+            SwapLimit = memory.SwapMax,
             MaxUsage = memory.Peak,
         };
     }

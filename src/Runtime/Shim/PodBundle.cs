@@ -61,7 +61,9 @@ internal static class PodBundle
             ["ociVersion"] = Cli.Version.Specification,
             ["process"] = new JsonObject
             {
-                ["user"] = new JsonObject { ["uid"] = 0, ["gid"] = 0 }, ["args"] = new JsonArray("/pause"), ["cwd"] = "/",
+                ["user"] = new JsonObject { ["uid"] = 0, ["gid"] = 0 },
+                ["args"] = new JsonArray("/pause"),
+                ["cwd"] = "/",
             },
             ["root"] = new JsonObject { ["path"] = Root },
             ["hostname"] = pod.Hostname,

@@ -18,7 +18,10 @@ internal sealed class TaskEvents(EventPublisher? publisher)
             Bundle = request.Bundle,
             Io = new TaskIO
             {
-                Stdin = request.Stdin, Stdout = request.Stdout, Stderr = request.Stderr, Terminal = request.Terminal,
+                Stdin = request.Stdin,
+                Stdout = request.Stdout,
+                Stderr = request.Stderr,
+                Terminal = request.Terminal,
             },
             Checkpoint = request.Checkpoint,
             Pid = pid,
@@ -50,7 +53,10 @@ internal sealed class TaskEvents(EventPublisher? publisher)
 
     public void Deleted(string id, DeleteResponse response) => publisher?.Publish("/tasks/delete", TypeUrl.TaskDelete, new TaskDelete
     {
-        ContainerId = id, Pid = response.Pid, ExitStatus = response.ExitStatus, ExitedAt = response.ExitedAt,
+        ContainerId = id,
+        Pid = response.Pid,
+        ExitStatus = response.ExitStatus,
+        ExitedAt = response.ExitedAt,
     });
 
     public void Paused(string id) => publisher?.Publish("/tasks/paused", TypeUrl.TaskPaused, new TaskPaused { ContainerId = id });

@@ -113,7 +113,10 @@ internal sealed class BlockDevices(Func<HotPlug> machine, Action<string> log)
         {
             await machine().ExecuteAsync("blockdev-add", new JsonObject
             {
-                ["driver"] = "host_device", ["node-name"] = name, ["filename"] = path, ["read-only"] = device.ReadOnly,
+                ["driver"] = "host_device",
+                ["node-name"] = name,
+                ["filename"] = path,
+                ["read-only"] = device.ReadOnly,
             }, cancel);
             // Another machine, or the same one with the read-only disk, may have it too.
             await machine().AddAsync("virtio-blk-pci", name, new JsonObject { ["drive"] = name, ["serial"] = name, ["share-rw"] = true }, cancel);

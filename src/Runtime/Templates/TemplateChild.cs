@@ -42,7 +42,8 @@ internal sealed class TemplateChild : IAsyncDisposable
             {
                 read.Dispose();
             }
-        }, maxStackSize: 256 * 1024) { IsBackground = true, Name = "template" }.Start();
+        }, maxStackSize: 256 * 1024)
+        { IsBackground = true, Name = "template" }.Start();
     }
 
     private static ChildProcess Start(string? configuration, FileDescriptor gate)

@@ -122,8 +122,12 @@ public sealed class CgroupTests : IDisposable
         foreach (var (file, content) in new Dictionary<string, string>
         {
             ["cpu.stat"] = "usage_usec 10\nuser_usec 7\nsystem_usec 3\nnr_throttled 2\nfuture_field 1\n",
-            ["memory.current"] = "4096\n", ["memory.max"] = "max\n", ["memory.stat"] = "anon 1\nfile 2\n",
-            ["memory.events"] = "oom 1\noom_kill 1\n", ["pids.current"] = "2\n", ["pids.max"] = "10\n",
+            ["memory.current"] = "4096\n",
+            ["memory.max"] = "max\n",
+            ["memory.stat"] = "anon 1\nfile 2\n",
+            ["memory.events"] = "oom 1\noom_kill 1\n",
+            ["pids.current"] = "2\n",
+            ["pids.max"] = "10\n",
             ["io.stat"] = "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\nbroken\n253:1 \n",
         })
             File.WriteAllText($"{_directory}/{file}", content);
@@ -213,7 +217,11 @@ public sealed class CgroupTests : IDisposable
         Skip.IfNot(Environment.UserName == "root", "needs root");
         using var program = Bpf.LoadDeviceProgram(DeviceProgram.Compile(Enumerable.Range(0, 1000).Select(number => new DeviceRule
         {
-            Allow = number % 3 != 0, Type = number % 2 == 0 ? "c" : "b", Major = number % 7 == 0 ? null : number, Minor = number, Access = "rwm"[(number % 3)..],
+            Allow = number % 3 != 0,
+            Type = number % 2 == 0 ? "c" : "b",
+            Major = number % 7 == 0 ? null : number,
+            Minor = number,
+            Access = "rwm"[(number % 3)..],
         })));
         Assert.False(program.IsInvalid);
     }

@@ -12,7 +12,12 @@ public class ContainerPlanTests
 {
     private static ContainerRequest Request(Spec spec) => new()
     {
-        Id = "box", Spec = spec, Rootfs = "/rootfs", MountSources = new Dictionary<int, string>(), Stdio = new Stdio(), Adopt = _ => Task.FromResult(default(ProcessExit)),
+        Id = "box",
+        Spec = spec,
+        Rootfs = "/rootfs",
+        MountSources = new Dictionary<int, string>(),
+        Stdio = new Stdio(),
+        Adopt = _ => Task.FromResult(default(ProcessExit)),
     };
 
     private static ContainerPlan Plan(Func<LinuxSpec, LinuxSpec> change) =>

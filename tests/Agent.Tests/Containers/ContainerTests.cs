@@ -58,8 +58,11 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
             Cwd = "/srv/place",
             Capabilities = new Capabilities
             {
-                Bounding = ["CAP_KILL", "CAP_CHOWN"], Effective = ["CAP_KILL"], Permitted = ["CAP_KILL", "CAP_CHOWN"],
-                Inheritable = ["CAP_KILL"], Ambient = ["CAP_KILL"],
+                Bounding = ["CAP_KILL", "CAP_CHOWN"],
+                Effective = ["CAP_KILL"],
+                Permitted = ["CAP_KILL", "CAP_CHOWN"],
+                Inheritable = ["CAP_KILL"],
+                Ambient = ["CAP_KILL"],
             },
         })).Output;
         Assert.Equal(
@@ -277,7 +280,8 @@ public class ContainerTests(ContainerFixture fixture) : IClassFixture<ContainerF
         NeedsHost();
         var spec = With("tty; stty size; echo x > /dev/console; stat -c %u /dev/pts/0; read line; echo got $line", process => process with
         {
-            Terminal = true, User = new User { Uid = 1000 },
+            Terminal = true,
+            User = new User { Uid = 1000 },
         });
         using var container = fixture.Maker.Create(fixture.Request(spec, stdio: new Stdio { Terminal = true, Columns = 97, Rows = 31 }));
         try

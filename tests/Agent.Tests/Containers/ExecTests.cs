@@ -63,7 +63,9 @@ public sealed class ExecTests : IClassFixture<ContainerFixture>, IDisposable
         var container = Running();
         var (output, _) = Exec(container, ProcessOf("id -u; grep CapEff /proc/self/status; pwd; echo $HOME") with
         {
-            User = new User { Uid = 1000 }, Capabilities = null, Cwd = "/tmp",
+            User = new User { Uid = 1000 },
+            Capabilities = null,
+            Cwd = "/tmp",
         });
         Assert.Equal("1000\nCapEff:\t0000000000000000\n/tmp\n/home/user\n", output);
     }

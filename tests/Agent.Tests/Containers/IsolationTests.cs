@@ -63,7 +63,8 @@ public sealed class IsolationTests(ContainerFixture fixture) : IClassFixture<Con
             container.Start(ContainerFixture.Adopt);
             var process = ContainerFixture.SpecOf("id; cat /proc/self/gid_map; tty; stat -c '%u %t' $(tty); ulimit -n").Process! with
             {
-                Terminal = true, User = new User { Uid = 1000, Gid = 1, AdditionalGids = [7, 1999] },
+                Terminal = true,
+                User = new User { Uid = 1000, Gid = 1, AdditionalGids = [7, 1999] },
                 Rlimits = [new Rlimit { Type = "RLIMIT_NOFILE", Soft = 333, Hard = 400 }],
             };
             using var added = container.Exec(process, new Stdio { Terminal = true });

@@ -46,5 +46,6 @@ internal static class DeviceClauses
              "process":{"capabilities":{"bounding":["CAP_MKNOD","CAP_SYSLOG"],"effective":["CAP_MKNOD","CAP_SYSLOG"],"permitted":["CAP_MKNOD","CAP_SYSLOG"]} } }
             """,
             o => Assert.Equal(expected.Select(pair => pair.Answer), expected.Select(pair => o.Answer(pair.Question))),
-            [.. expected.Select(pair => pair.Question)]) { Container = title, ByDefault = title.StartsWith("the default", StringComparison.Ordinal) };
+            [.. expected.Select(pair => pair.Question)])
+        { Container = title, ByDefault = title.StartsWith("the default", StringComparison.Ordinal) };
 }

@@ -244,7 +244,8 @@ public sealed class LifecycleTests : CommandLineCase
         var bundle = Bundle("sleep", "1000");
         bundle.Write(["sleep", "1000"], spec => spec["annotations"] = new JsonObject
         {
-            ["io.kubernetes.cri.container-type"] = type, ["io.kubernetes.cri.sandbox-id"] = sandbox,
+            ["io.kubernetes.cri.container-type"] = type,
+            ["io.kubernetes.cri.sandbox-id"] = sandbox,
         });
         return bundle;
     }

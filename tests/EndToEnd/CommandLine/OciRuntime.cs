@@ -36,7 +36,9 @@ internal sealed class OciRuntime(string name, string root)
 
     public Process Start(params string[] arguments) => Process.Start(new ProcessStartInfo(Program, ["--root", root, .. arguments])
     {
-        RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
+        RedirectStandardInput = true,
+        RedirectStandardOutput = true,
+        RedirectStandardError = true,
     })!;
 
     private static string FindRepository()

@@ -156,7 +156,8 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
             spec["root"]!["path"] = bundle.Rootfs;
             spec["hooks"] = new JsonObject(lists.Select(list => KeyValuePair.Create<string, JsonNode?>(list, new JsonArray(new JsonObject
             {
-                ["path"] = "/bin/sh", ["args"] = new JsonArray("sh", "-c", $"grep -q {id} && echo {list} >> {directory}/order"),
+                ["path"] = "/bin/sh",
+                ["args"] = new JsonArray("sh", "-c", $"grep -q {id} && echo {list} >> {directory}/order"),
                 ["env"] = new JsonArray("PATH=/bin:/usr/bin"),
             }))));
         });

@@ -70,7 +70,10 @@ public sealed class LeadingOutTests : MaliciousBundleCase
             spec["process"]!["cwd"] = up + "/cwd";
             spec["linux"]!["devices"] = new JsonArray(new JsonObject
             {
-                ["path"] = up + "/node", ["type"] = "c", ["major"] = 1, ["minor"] = 3,
+                ["path"] = up + "/node",
+                ["type"] = "c",
+                ["major"] = 1,
+                ["minor"] = 3,
             });
             spec["linux"]!["maskedPaths"] = new JsonArray(up + "/masked");
             spec["linux"]!["readonlyPaths"] = new JsonArray(up + "/m");

@@ -67,7 +67,9 @@ public abstract class MaliciousBundleCase : CommandLineCase
 
     private protected static JsonObject Mount(string destination, string type, string source, params string[] options) => new()
     {
-        ["destination"] = destination, ["type"] = type, ["source"] = source,
+        ["destination"] = destination,
+        ["type"] = type,
+        ["source"] = source,
         ["options"] = new JsonArray([.. options.Select(option => JsonValue.Create(option))]),
     };
 
@@ -79,6 +81,7 @@ public abstract class MaliciousBundleCase : CommandLineCase
 
     private void Annotate(JsonNode spec, string type) => spec["annotations"] = new JsonObject
     {
-        ["io.kubernetes.cri.container-type"] = type, ["io.kubernetes.cri.sandbox-id"] = Pause,
+        ["io.kubernetes.cri.container-type"] = type,
+        ["io.kubernetes.cri.sandbox-id"] = Pause,
     };
 }

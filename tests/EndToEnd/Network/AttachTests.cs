@@ -87,7 +87,8 @@ public sealed class AttachTests : NetworkCase
             // In the node's network, as the caller would be.
             [list] = new JsonArray(new JsonObject
             {
-                ["path"] = "/usr/bin/nsenter", ["args"] = new JsonArray("nsenter", $"--net=/proc/{node.Pid}/ns/net", "sh", "-c", attach),
+                ["path"] = "/usr/bin/nsenter",
+                ["args"] = new JsonArray("nsenter", $"--net=/proc/{node.Pid}/ns/net", "sh", "-c", attach),
                 ["env"] = new JsonArray("PATH=/usr/sbin:/usr/bin:/sbin:/bin"),
             }),
         });

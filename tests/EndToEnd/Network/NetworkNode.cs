@@ -89,7 +89,10 @@ internal sealed class NetworkNode(string directory, NodeNamespaces node, PodName
 
     private static JsonObject Bandwidth(JsonObject result, long rate) => new()
     {
-        ["ingressRate"] = rate, ["ingressBurst"] = rate / 2, ["egressRate"] = rate, ["egressBurst"] = rate / 2,
+        ["ingressRate"] = rate,
+        ["ingressBurst"] = rate / 2,
+        ["egressRate"] = rate,
+        ["egressBurst"] = rate / 2,
         ["prevResult"] = result.DeepClone(),
     };
 

@@ -92,7 +92,8 @@ public sealed class SharingTests : NetworkCase
 
     private void Annotate(JsonNode spec, string type) => spec["annotations"] = new JsonObject
     {
-        ["io.kubernetes.cri.sandbox-id"] = Id, ["io.kubernetes.cri.container-type"] = type,
+        ["io.kubernetes.cri.sandbox-id"] = Id,
+        ["io.kubernetes.cri.container-type"] = type,
     };
 
     private static void Join(JsonNode spec, string path) =>

@@ -88,7 +88,8 @@ public sealed class BlockDeviceTests : CommandLineCase
         {
             spec["annotations"] = new JsonObject
             {
-                ["io.kubernetes.cri.sandbox-id"] = pod, ["io.kubernetes.cri.container-type"] = id == pod ? "sandbox" : "container",
+                ["io.kubernetes.cri.sandbox-id"] = pod,
+                ["io.kubernetes.cri.container-type"] = id == pod ? "sandbox" : "container",
             };
             spec["process"]!["capabilities"]!["bounding"]!.AsArray().Add("CAP_DAC_OVERRIDE");
             spec["process"]!["capabilities"]!["effective"]!.AsArray().Add("CAP_DAC_OVERRIDE");

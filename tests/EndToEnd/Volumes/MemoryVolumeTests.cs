@@ -63,7 +63,8 @@ public sealed class MemoryVolumeTests : CommandLineCase
         {
             spec["annotations"] = new JsonObject
             {
-                ["io.kubernetes.cri.sandbox-id"] = pod, ["io.kubernetes.cri.container-type"] = id == pod ? "sandbox" : "container",
+                ["io.kubernetes.cri.sandbox-id"] = pod,
+                ["io.kubernetes.cri.container-type"] = id == pod ? "sandbox" : "container",
             };
             foreach (var (source, destination) in binds)
                 spec["mounts"]!.AsArray().Add(JsonNode.Parse($$"""{"destination": "{{destination}}", "type": "bind", "source": "{{source}}", "options": ["rbind", "rprivate", "rw"]}"""));

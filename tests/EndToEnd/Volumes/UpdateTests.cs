@@ -91,7 +91,9 @@ public sealed class UpdateTests : CommandLineCase
     private static void Mount(JsonNode spec, string source, string destination, params string[] options) =>
         spec["mounts"]!.AsArray().Add(new JsonObject
         {
-            ["destination"] = destination, ["type"] = "bind", ["source"] = source,
+            ["destination"] = destination,
+            ["type"] = "bind",
+            ["source"] = source,
             ["options"] = new JsonArray([.. options.Prepend("rprivate").Prepend("rbind").Select(option => JsonValue.Create(option))]),
         });
 

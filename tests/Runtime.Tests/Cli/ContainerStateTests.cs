@@ -91,6 +91,10 @@ public sealed class ContainerStateTests : IDisposable
 
     private static ContainerState Make(string id) => new()
     {
-        Id = id, Bundle = "/b", Rootfs = "/b/rootfs", Sandbox = id, Created = DateTimeOffset.UnixEpoch,
+        Id = id,
+        Bundle = "/b",
+        Rootfs = "/b/rootfs",
+        Sandbox = id,
+        Created = DateTimeOffset.UnixEpoch,
     };
 }

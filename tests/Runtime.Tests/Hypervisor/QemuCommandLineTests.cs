@@ -85,7 +85,9 @@ public class QemuCommandLineTests
     {
         var line = Line(Spec with
         {
-            Machine = MachineType.Microvm, Accelerator = Accelerator.Kvm, Vsock = new VsockSpec.Kernel(77, 4),
+            Machine = MachineType.Microvm,
+            Accelerator = Accelerator.Kvm,
+            Vsock = new VsockSpec.Kernel(77, 4),
         });
         Assert.Contains("-device vhost-vsock-device,guest-cid=77,vhostfd=4", line, StringComparison.Ordinal);
         Assert.DoesNotContain("no_timer_check", line, StringComparison.Ordinal);

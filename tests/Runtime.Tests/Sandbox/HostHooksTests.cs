@@ -11,7 +11,11 @@ public sealed class HostHooksTests : IDisposable
 
     private State State => new()
     {
-        OciVersion = "1.3.0", Id = "c1", Pid = 42, Status = "creating", Bundle = _directory,
+        OciVersion = "1.3.0",
+        Id = "c1",
+        Pid = 42,
+        Status = "creating",
+        Bundle = _directory,
         Annotations = new Dictionary<string, string> { ["k"] = "v" },
     };
 
@@ -65,6 +69,8 @@ public sealed class HostHooksTests : IDisposable
 
     private static Hook Shell(string script, params string[] environment) => new()
     {
-        Path = "/bin/sh", Args = ["sh", "-c", script, "hook"], Env = ["PATH=/bin:/usr/bin", .. environment],
+        Path = "/bin/sh",
+        Args = ["sh", "-c", script, "hook"],
+        Env = ["PATH=/bin:/usr/bin", .. environment],
     };
 }

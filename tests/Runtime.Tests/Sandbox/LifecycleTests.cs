@@ -1,6 +1,6 @@
 using KataLike.Contract.Oci;
-using KataLike.Runtime.Hypervisor;
 using KataLike.Contract.Ttrpc;
+using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Tests.Sandboxes;

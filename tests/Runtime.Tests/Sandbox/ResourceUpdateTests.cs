@@ -7,7 +7,8 @@ public class ResourceUpdateTests
 {
     private static readonly Resources Current = new()
     {
-        Cpu = new CpuLimits { Quota = 5000, Period = 10000, Shares = 7 }, Memory = new MemoryLimits { Limit = 100, Swap = 200 },
+        Cpu = new CpuLimits { Quota = 5000, Period = 10000, Shares = 7 },
+        Memory = new MemoryLimits { Limit = 100, Swap = 200 },
     };
 
     [Fact]

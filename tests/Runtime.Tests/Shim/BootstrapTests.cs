@@ -1,6 +1,7 @@
 using System.Text;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using KataLike.Contract.Containerd;
 using KataLike.Contract.Containerd.Bootstrap;
 using KataLike.Runtime.Shim;
 using RuntimeOptions = KataLike.Contract.Containerd.RuntimeOptions.Options;
@@ -53,7 +54,10 @@ public class BootstrapTests
     {
         var parameters = new BootstrapParams
         {
-            InstanceId = "one", Namespace = "default", ContainerdTtrpcAddress = "/t", SocketDir = "/run/x",
+            InstanceId = "one",
+            Namespace = "default",
+            ContainerdTtrpcAddress = "/t",
+            SocketDir = "/run/x",
         };
         var options = new RuntimeOptions { ConfigPath = "/etc/k.toml" };
         parameters.Extensions.Add(new KataLike.Contract.Containerd.Bootstrap.Extension { Value = new Any { TypeUrl = "runtimeoptions.v1.Options", Value = options.ToByteString() } });

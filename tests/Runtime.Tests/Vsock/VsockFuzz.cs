@@ -18,9 +18,12 @@ internal static unsafe class VsockFuzz
             var raw = PacketHeader.Read(bytes);
             var header = raw with
             {
-                SourceCid = bytes[0] == 0 ? raw.SourceCid : 3, DestinationCid = bytes[1] == 0 ? raw.DestinationCid : 2,
-                SourcePort = raw.SourcePort % 2, DestinationPort = raw.DestinationPort % 8,
-                Type = bytes[2] == 0 ? raw.Type : PacketHeader.StreamType, Operation = (Operation)((int)raw.Operation % 9),
+                SourceCid = bytes[0] == 0 ? raw.SourceCid : 3,
+                DestinationCid = bytes[1] == 0 ? raw.DestinationCid : 2,
+                SourcePort = raw.SourcePort % 2,
+                DestinationPort = raw.DestinationPort % 8,
+                Type = bytes[2] == 0 ? raw.Type : PacketHeader.StreamType,
+                Operation = (Operation)((int)raw.Operation % 9),
             };
             var effect = muxer.Receive(header, 65_536, out var connection);
             if (effect == Effect.Data)
