@@ -16,7 +16,7 @@ public sealed class ProcessFilesTests
     {
         var process = ProcessFiles.ParseStat(Stat, Boot);
         Assert.Equal((73u, 71u), (process.Pid, process.ParentPid));
-        Assert.Equal("pts/0", process.Terminal);
+        Assert.Equal(("pts/0", "S"), (process.Terminal, process.State));
         Assert.Equal(120_000_000ul, process.CpuTime);
         Assert.Equal(Boot.AddSeconds(42.42), process.StartedAt.ToDateTime());
     }

@@ -40,6 +40,7 @@ internal static class ProcessFiles
         return new ProcessInfo
         {
             Pid = uint.Parse(stat[..stat.IndexOf(' ', StringComparison.Ordinal)], CultureInfo.InvariantCulture),
+            State = fields[3 - 3],
             ParentPid = (uint)Field(4),
             Terminal = TerminalName(int.Parse(fields[7 - 3], CultureInfo.InvariantCulture)),
             CpuTime = (Field(14) + Field(15)) * NanosecondsPerTick,

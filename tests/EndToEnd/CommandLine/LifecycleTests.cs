@@ -167,6 +167,11 @@ public sealed class LifecycleTests : CommandLineCase
         var table = (await runtime.RunAsync("ps", Id)).Text;
         Assert.Matches("^UID +PID +PPID +C +STIME +TTY +TIME +CMD\n", table);
         Assert.Contains("sleep 1000", table, StringComparison.Ordinal);
+        AssertOk(await runtime.DetachAsync("exec", "--detach", Id, "sh", "-c", "sleep 1001; echo \u001b[31m"));
+        table = (await runtime.RunAsync("ps", Id, "-e", "-x")).Text;
+        Assert.Matches("^ *PID +TTY +STAT +TIME +COMMAND\n", table);
+        Assert.Matches(" [RSD][^ ]* +[0-9]+:[0-9]{2} +sh -c sleep 1001; echo .*\\[31m", table);
+        Assert.DoesNotContain('\u001b', table);
         using var pids = JsonDocument.Parse((await runtime.RunAsync("ps", "--format", "json", Id)).Text);
         Assert.True(pids.RootElement.GetArrayLength() >= 2, table);
         AssertOk(await runtime.RunAsync("delete", "--force", Id));

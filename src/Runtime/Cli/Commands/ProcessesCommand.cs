@@ -8,7 +8,10 @@ namespace KataLike.Runtime.Cli.Commands;
 /// <summary>ps. The processes are the guest's, and so are the pids: the host's ps knows nothing of them.</summary>
 internal static class ProcessesCommand
 {
-    private static readonly string[] Default = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
+    private static readonly string[] Full = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
+
+    // What ps shows with an option of BSD's.
+    private static readonly string[] Short = ["pid", "tty", "stat", "bsdtime", "args"];
 
     public static Command Command { get; } = new("ps", "ps displays the processes running inside a container", RunAsync)
     {
@@ -17,8 +20,9 @@ internal static class ProcessesCommand
         OptionsAnywhere = false,
         Flags = [Flag.Text("format, f", "select one of: table or json", "table")],
         Description = """
-            The pids are those of the virtual machine. Of the options of ps, -e, -f, -ef and -o COLUMNS are known, with the
-            columns uid, user, pid, ppid, c, stime, tty, time, comm, args and cmd.
+            The pids are those of the virtual machine. Of the options of ps, those that choose processes (-e, -A, -a, -x, ax) choose
+            all, and -f and -o COLUMNS are known, with the columns uid, user, pid, ppid, c, stime, tty, stat, time, bsdtime, comm,
+            args and cmd.
             """,
     };
 
@@ -33,7 +37,7 @@ internal static class ProcessesCommand
         var processes = await ProcessesAsync(root, state);
         StandardStreams.WriteOutput(format == "json"
             ? processes.Count == 0 ? "null\n" : $"[{string.Join(',', processes.Select(p => p.Pid))}]\n"
-            : Table.Format([[.. columns.Select(Title)], .. processes.Select(p => columns.Select(c => Cell(p, c)).ToArray())], space: 1));
+            : Table.Format([[.. columns.Select(Title)], .. processes.Select(p => columns.Select(c => Printable(Cell(p, c))).ToArray())], space: 1));
         return 0;
     }
 
@@ -56,10 +60,13 @@ internal static class ProcessesCommand
     private static string[] Columns(string[] options)
     {
         string[]? columns = null;
+        var standard = Full;
         for (var i = 0; i < options.Length; i++)
         {
             var option = options[i];
-            if (option is "-e" or "-f" or "-ef" or "-fe" or "ef")
+            if (option is "-x" or "x" or "a" or "ax" or "-ax")
+                standard = Short;
+            if (option is "-x" or "x" or "a" or "ax" or "-ax" or "-e" or "-A" or "-a" or "-f" or "-ef" or "-fe" or "ef")
                 continue;
             if (option is "-o" && i + 1 < options.Length)
                 option += options[++i];
@@ -69,16 +76,20 @@ internal static class ProcessesCommand
         }
         foreach (var column in columns ?? [])
             Title(column);
-        return columns ?? Default;
+        return columns ?? standard;
     }
 
     private static string Title(string column) => column switch
     {
-        "uid" or "user" or "pid" or "ppid" or "c" or "stime" or "time" or "cmd" => column.ToUpperInvariant(),
+        "uid" or "user" or "pid" or "ppid" or "c" or "stime" or "stat" or "time" or "cmd" => column.ToUpperInvariant(),
         "tty" => "TTY",
+        "bsdtime" => "TIME",
         "comm" or "args" => "COMMAND",
         _ => throw new RuntimeException($"ps column {column} is not supported"),
     };
+
+    /// <summary>As ps does: the guest may say anything, and the text goes to somebody's terminal.</summary>
+    private static string Printable(string text) => new([.. text.Select(c => char.IsControl(c) ? '?' : c)]);
 
     private static string Cell(ProcessInfo process, string column) => column switch
     {
@@ -89,6 +100,9 @@ internal static class ProcessesCommand
         "stime" => process.StartedAt?.ToDateTimeOffset().ToLocalTime().ToString("HH:mm", CultureInfo.InvariantCulture) ?? "?",
         "tty" => process.Terminal,
         "time" => TimeSpan.FromMilliseconds(process.CpuTime / 1_000_000.0).ToString(@"hh\:mm\:ss", CultureInfo.InvariantCulture),
+        "stat" => process.State,
+        "bsdtime" => TimeSpan.FromMilliseconds(process.CpuTime / 1_000_000.0) is var used
+            ? string.Create(CultureInfo.InvariantCulture, $"{(long)used.TotalMinutes}:{used.Seconds:00}") : "",
         "comm" => Path.GetFileName(process.Arguments.FirstOrDefault("?")),
         _ => string.Join(' ', process.Arguments),
     };
