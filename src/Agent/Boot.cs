@@ -44,8 +44,9 @@ internal static class Boot
         // Where there is no ACPI, the host tells the kernel to reset, and QEMU to take that for the end.
         _endsByReset = parameters["reboot"] == "t";
         Loopback.BringUp();
-        // Tidying memory ahead of need wakes an idle machine twice a second.
-        KernelFiles.Write("/proc/sys/vm/compaction_proactiveness", "0");
+        // Tidying memory ahead of need wakes an idle machine twice a second. Not every kernel does it.
+        if (File.Exists("/proc/sys/vm/compaction_proactiveness"))
+            KernelFiles.Write("/proc/sys/vm/compaction_proactiveness", "0");
         var controllers = KernelFiles.Read("/sys/fs/cgroup/cgroup.controllers").Trim();
         KernelFiles.Write("/sys/fs/cgroup/cgroup.subtree_control", "+" + controllers.Replace(" ", " +", StringComparison.Ordinal));
         KernelFiles.MakeDirectory(ContainersCgroup);
