@@ -27,7 +27,7 @@ public sealed class PodOfFiveTests(CriNode node) : IClassFixture<CriNode>
         var steady = new List<string>();
         foreach (var name in (string[])["one", "two"])
             steady.Add(await pod.StartAsync(Container(name, beat.Replace("$NAME", name, StringComparison.Ordinal))));
-        var reader = await pod.StartAsync(Container("reader", "while :; do cat /volume/one /volume/two > /dev/shm/seen 2>/dev/null; sleep 0.1; done"));
+        var reader = await pod.StartAsync(Container("reader", "while :; do cat /volume/one /volume/two > /dev/shm/seen.new && mv /dev/shm/seen.new /dev/shm/seen; sleep 0.1; done"));
 
         var crashed = new List<string>();
         for (uint attempt = 0; attempt <= Crashes; attempt++)
