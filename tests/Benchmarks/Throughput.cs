@@ -76,7 +76,8 @@ internal static partial class Throughput
             try
             {
                 scope.Run(["ip", "netns", "exec", host, Program, "--client", PodAddress, "--time", Seconds, "--format", "m", .. options]);
-                return double.Parse(Result().Match(scope.Output).Groups[1].ValueSpan, CultureInfo.InvariantCulture);
+                return Result().Match(scope.Output) is { Success: true } match ? double.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture)
+                    : throw new CommandFailedException($"iperf3 told no result: {scope.Output}");
             }
             catch (CommandFailedException) when (attempt < Attempts)
             {
