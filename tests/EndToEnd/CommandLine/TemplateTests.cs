@@ -9,7 +9,7 @@ public sealed class TemplateTests : CommandLineCase
     // What must differ between two machines, and the sign of a copy: a clock that has run since before the sandbox was asked for.
     private const string Identity = "cat /proc/sys/kernel/random/boot_id; dd if=/dev/urandom bs=32 count=1 2>/dev/null | sha256sum; cat /proc/sys/kernel/random/uuid; cat /proc/uptime; date +%s";
 
-    /// <summary>KATALIKE_COPIES=200 is what the issue of speed asks for; it takes some minutes.</summary>
+    /// <summary>How many copies are compared: KATALIKE_COPIES=200 takes some minutes.</summary>
     private static readonly int Copies = int.Parse(Environment.GetEnvironmentVariable("KATALIKE_COPIES") ?? "12", CultureInfo.InvariantCulture);
 
     private string Store => $"{Directory}/templates";
