@@ -99,11 +99,12 @@ internal static class ProcessesCommand
         "c" => "0",
         "stime" => process.StartedAt?.ToDateTimeOffset().ToLocalTime().ToString("HH:mm", CultureInfo.InvariantCulture) ?? "?",
         "tty" => process.Terminal,
-        "time" => TimeSpan.FromMilliseconds(process.CpuTime / 1_000_000.0).ToString(@"hh\:mm\:ss", CultureInfo.InvariantCulture),
+        "time" => Used(process).ToString(@"hh\:mm\:ss", CultureInfo.InvariantCulture),
         "stat" => process.State,
-        "bsdtime" => TimeSpan.FromMilliseconds(process.CpuTime / 1_000_000.0) is var used
-            ? string.Create(CultureInfo.InvariantCulture, $"{(long)used.TotalMinutes}:{used.Seconds:00}") : "",
+        "bsdtime" => string.Create(CultureInfo.InvariantCulture, $"{(long)Used(process).TotalMinutes}:{Used(process).Seconds:00}"),
         "comm" => Path.GetFileName(process.Arguments.FirstOrDefault("?")),
         _ => string.Join(' ', process.Arguments),
     };
+
+    private static TimeSpan Used(ProcessInfo process) => TimeSpan.FromMilliseconds(process.CpuTime / 1_000_000.0);
 }
