@@ -2,8 +2,8 @@ namespace KataLike;
 
 /// <summary>The two operators of LINQ that are used most, for this project's namespaces.</summary>
 /// <remarks>
-/// Compiled ahead of time, the library's Select takes code for each pair of types that any two of a program meet in, 1 MB in the
-/// agent: memory of every sandbox.
+/// Compiled ahead of time, the library's Select is there once for every two types that a program could join by two of them: 1.8 MB of the
+/// agent, which is memory of every sandbox. Not for Contract, which does not see this assembly.
 /// </remarks>
 public static class Sequences
 {

@@ -48,6 +48,9 @@ internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyLi
         ];
     }
 
+    /// <summary>As results show them: without the paths of this machine.</summary>
+    public IEnumerable<string> ShownFlags => Flags.Select(flag => Path.GetFileName(flag));
+
     public string Version
     {
         get

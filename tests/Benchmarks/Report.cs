@@ -25,7 +25,7 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
         foreach (var figure in Figures)
             text.AppendLine($"| {figure.Name}, {figure.Unit} | " + string.Join(" | ", runtimes.Select(runtime => Cell(runtime, figure))) + " |");
         text.AppendLine();
-        text.AppendLine(string.Join("; ", runtimes.Select(runtime => $"{runtime.Title}: `{runtime.Version}`{string.Concat(runtime.Flags.Select(flag => $" `{Path.GetFileName(flag)}`"))}")) + ".");
+        text.AppendLine(string.Join("; ", runtimes.Select(runtime => $"{runtime.Title}: `{runtime.Version}`{string.Concat(runtime.ShownFlags.Select(flag => $" `{flag}`"))}")) + ".");
         foreach (var runtime in runtimes)
         {
             foreach (var (part, messages) in results.Failures(runtime))
@@ -44,7 +44,7 @@ internal sealed class Report(Results results, IReadOnlyList<ContainerRuntime> ru
             {
                 name = runtime.Title,
                 version = runtime.Version,
-                flags = runtime.Flags,
+                flags = runtime.ShownFlags,
                 operations = Life.Operations.ToDictionary(operation => operation, operation => Numbers(results.Of(runtime, operation))),
                 figures = Figures.ToDictionary(figure => figure.Name, figure => new { unit = figure.Unit, values = results.Of(runtime, figure).Select(value => Math.Round(value, 2)) }),
                 failures = results.Failures(runtime).ToDictionary(failure => failure.Part, failure => failure.Messages),

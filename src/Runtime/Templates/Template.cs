@@ -84,7 +84,9 @@ internal sealed class Template : IDisposable
     /// <exception cref="InvalidDataException">The file is not what was saved.</exception>
     public void CopyMemory(FileDescriptor memory)
     {
-        var sum = Sum(0, _bytes.Slice(SummedFrom, checked((int)(_pages - SummedFrom))));
+        if (_pages is < HeaderSize or > int.MaxValue || _pages > _bytes.Length)
+            throw new InvalidDataException("damaged: its pages begin beyond the file");
+        var sum = Sum(0, _bytes.Slice(SummedFrom, (int)_pages - SummedFrom));
         var place = _pages;
         foreach (var (first, count) in _extents)
         {

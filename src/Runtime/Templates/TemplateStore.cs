@@ -9,7 +9,7 @@ internal sealed class TemplateStore(string directory)
 
     private const string Suffix = ".template";
 
-    /// <summary>How many are kept; each is some 30 MiB.</summary>
+    /// <summary>How many are kept; each is some 40 MiB.</summary>
     private const int Kept = 4;
 
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
@@ -22,11 +22,12 @@ internal sealed class TemplateStore(string directory)
     public Template? Find(string key)
     {
         FileDescriptor? file = null;
+        Template? template = null;
         try
         {
             file = Files.Open(PathOf(key), Files.ReadOnly | Files.NoFollow);
             // Whoever can write it decides what runs in every sandbox.
-            if (Files.Status(file) is { Owner: 0, OthersWrite: false } && Template.Open(file) is var template && template.Key == key)
+            if (Files.Status(file) is { Owner: 0, OthersWrite: false } && (template = Template.Open(file)).Key == key)
             {
                 File.SetLastWriteTimeUtc(PathOf(key), DateTime.UtcNow);
                 return template;
@@ -36,6 +37,7 @@ internal sealed class TemplateStore(string directory)
         {
             // None, or none that is of use.
         }
+        template?.Dispose();
         file?.Dispose();
         return null;
     }

@@ -43,7 +43,7 @@ public sealed class TemplateTests : IDisposable
     {
         var path = Save();
         var bytes = File.ReadAllBytes(path);
-        for (var place = 0; place < bytes.Length; place += 97)
+        for (var place = 0; place < bytes.Length; place += place < 100 ? 1 : 97)
         {
             bytes[place] ^= 0x10;
             File.WriteAllBytes(path, bytes);
