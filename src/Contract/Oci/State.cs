@@ -29,6 +29,9 @@ public sealed record State
     /// <summary>Not the specification's; as runc's.</summary>
     public string? Owner { get; init; }
 
+    /// <summary>Not the specification's: why the virtual machine was lost, where that ended the container.</summary>
+    public string? Reason { get; init; }
+
     /// <summary>Indented as runc prints it.</summary>
     public string ToJson() => OciJson.Write(this, OciJson.TwoSpaces.State);
 

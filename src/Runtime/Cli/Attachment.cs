@@ -50,8 +50,17 @@ internal sealed class Attachment : IDisposable
     }
 
     /// <summary>Waits for the end of a process that is not detached; the terminal is raw meanwhile.</summary>
+    /// <param name="sandbox">Its name, for the log's line when the machine was lost.</param>
     /// <returns>Its exit status.</returns>
-    public int Wait(FileDescriptor signals)
+    public int Wait(FileDescriptor signals, string sandbox, Log log)
+    {
+        var exit = Wait(signals);
+        if (exit.Loss is { } reason)
+            log.Warning($"sandbox {sandbox} has ended: {reason}");
+        return (int)exit.Status;
+    }
+
+    private StubMessage.Exit Wait(FileDescriptor signals)
     {
         if (terminal is null)
             return session!.Wait(signals, null);

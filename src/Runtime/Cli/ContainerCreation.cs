@@ -45,7 +45,7 @@ internal static class ContainerCreation
             using var attachment = await MakeAsync(invocation, root, bundle, state, streams, start, timeline);
             if (detach)
                 return 0;
-            var status = attachment.Wait(signals!);
+            var status = attachment.Wait(signals!, state.Sandbox, invocation.Log);
             Timeline.Mark("end of the container seen");
             if (!options.Boolean("keep"))
                 await Removal.RemoveAsync(root, state, invocation.Log.Warning);
@@ -123,7 +123,10 @@ internal static class ContainerCreation
         if (bundle.Group is not null && SandboxClient.Connect(root, sandbox) is { } running)
             return running;
         if (bundle.NeedsSandbox)
-            throw new RuntimeException($"sandbox {sandbox} is not running: create its sandbox container first");
-        return SandboxClient.Start(root, sandbox, bundle.Directory, invocation.Global.ConfigurationPath, timeline?.SandboxEnd);
+        {
+            var loss = ContainerState.TryLoad(root, sandbox) is { } state ? ContainerStatusQuery.LossOf(root, state) : null;
+            throw new RuntimeException($"sandbox {sandbox} is not running{(loss is null ? "" : $" ({loss})")}: create its sandbox container first");
+        }
+        return SandboxClient.Start(root, sandbox, bundle.Directory, invocation.Global, timeline?.SandboxEnd);
     }
 }

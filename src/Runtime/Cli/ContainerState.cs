@@ -88,11 +88,11 @@ internal sealed record ContainerState
             select state;
 
     /// <summary>Writes down how the container ended; called by the sandbox process.</summary>
-    public static void RecordExit(StateRoot root, string containerId, uint status, DateTimeOffset at)
+    public static void RecordExit(StateRoot root, string containerId, ContainerExit exit)
     {
         var directory = root.ContainerDirectory(containerId);
         if (Directory.Exists(directory))
-            Replace($"{directory}/exit.json", JsonSerializer.Serialize(new ContainerExit(status, at), CliJson.Default.ContainerExit));
+            Replace($"{directory}/exit.json", JsonSerializer.Serialize(exit, CliJson.Default.ContainerExit));
     }
 
     /// <summary>Null until the sandbox process has recorded it.</summary>
@@ -123,8 +123,12 @@ internal sealed record ContainerState
     }
 }
 
-/// <summary>How a container ended: 0 to 255, and when.</summary>
-internal sealed record ContainerExit(uint Status, DateTimeOffset At);
+/// <summary>How a container ended: 0 to 255, and when; if its machine was lost, why.</summary>
+internal sealed record ContainerExit(uint Status, DateTimeOffset At, string? Loss = null)
+{
+    /// <summary>The sandbox process did not live to record an end.</summary>
+    public const string Unexplained = "the sandbox process was killed";
+}
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(ContainerState))]

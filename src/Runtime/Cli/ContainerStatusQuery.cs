@@ -37,8 +37,19 @@ internal static class ContainerStatusQuery
     }
 
     /// <summary>The state as the specification has it, with runc's additions.</summary>
-    public static async Task<State> DescribeAsync(StateRoot root, ContainerState state, string owner) =>
-        Describe(state, await StatusAsync(root, state), owner);
+    public static async Task<State> DescribeAsync(StateRoot root, ContainerState state, string owner)
+    {
+        var status = await StatusAsync(root, state);
+        return Describe(state, status, owner) with { Reason = status == Stopped ? LossOf(root, state) : null };
+    }
+
+    /// <summary>What took the machine away of a container that has stopped; null: it ended by itself.</summary>
+    public static string? LossOf(StateRoot root, ContainerState state)
+    {
+        // While the sandbox process lives it may yet record the end.
+        var lives = root.Sandbox(state.Sandbox).IsOwned();
+        return state.Exit(root) is { } exit ? exit.Loss : lives ? null : ContainerExit.Unexplained;
+    }
 
     public static State Describe(ContainerState state, string status, string owner) => new()
     {

@@ -27,7 +27,7 @@ internal sealed record GlobalOptions(string Root, string? ConfigurationPath, Log
         return new GlobalOptions(
             Path.GetFullPath(options.Text("root") ?? DefaultRoot),
             options.Text("config") is { } path ? Path.GetFullPath(path) : null,
-            new LogOptions(options.Text("log"), Json: format == "json", Debug: options.Boolean("debug")),
+            new LogOptions(options.Text("log") is { } log ? Path.GetFullPath(log) : null, Json: format == "json", Debug: options.Boolean("debug")),
             options.Boolean("systemd-cgroup"));
     }
 }

@@ -9,12 +9,24 @@ internal static class Removal
 {
     private const int EndMilliseconds = 5000;
 
-    /// <param name="warn">Told of poststop hooks that fail.</param>
+    /// <summary>For the processes of a container that got SIGKILL.</summary>
+    private static readonly TimeSpan KilledPatience = TimeSpan.FromSeconds(20);
+
+    /// <param name="warn">Told of poststop hooks that fail, and of other containers that are lost because their sandbox hangs.</param>
     public static async Task RemoveAsync(StateRoot root, ContainerState state, Action<string> warn)
     {
-        var shared = ContainerState.All(root).Any(other => other.Sandbox == state.Sandbox && other.Id != state.Id);
-        if (!shared || !await LeaveSandboxAsync(root, state))
+        var others = ContainerState.All(root).Where(other => other.Sandbox == state.Sandbox && other.Id != state.Id).ToList();
+        var obstacle = others.Count > 0 ? await LeaveSandboxAsync(root, state) : null;
+        if (others.Count == 0 || obstacle is not null)
             await EndSandboxAsync(root, state.Sandbox);
+        if (obstacle is not null)
+        {
+            foreach (var other in others.Where(other => other.Exit(root) is null))
+            {
+                warn($"container {other.Id} is lost: {obstacle}");
+                ContainerState.RecordExit(root, other.Id, new ContainerExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, obstacle));
+            }
+        }
         state.Remove(root);
         var stopped = ContainerStatusQuery.Describe(state, ContainerStatusQuery.Stopped, owner: "") with
         {
@@ -25,22 +37,31 @@ internal static class Removal
         await HostHooks.RunPoststopAsync(state.Poststop, stopped, warn);
     }
 
-    /// <returns>False when the sandbox process hangs: then all in it is lost.</returns>
-    private static async Task<bool> LeaveSandboxAsync(StateRoot root, ContainerState state)
+    /// <summary>Takes the container out of its sandbox.</summary>
+    /// <returns>Null: done. Else why it cannot be done, for the sandbox hangs or has died, and all in it is lost.</returns>
+    private static async Task<string?> LeaveSandboxAsync(StateRoot root, ContainerState state)
     {
         if (SandboxClient.Connect(root, state.Sandbox) is not { } connected)
-            return true;
+            return null;
         await using var sandbox = connected;
         try
         {
             await IgnoringRefusals(() => sandbox.KillAsync(state.Id, Signals.SIGKILL, all: true));
-            await IgnoringRefusals(() => sandbox.WaitAsync(state.Id));
+            await IgnoringRefusals(() => sandbox.WaitAsync(state.Id).WaitAsync(KilledPatience));
             await IgnoringRefusals(() => sandbox.DeleteAsync(state.Id));
-            return true;
+            return null;
         }
-        catch (SandboxUnreachableException)
+        catch (TimeoutException)
         {
-            return false;
+            throw new RuntimeException("container init still running");
+        }
+        catch (SandboxUnreachableException error)
+        {
+            return error.Message;
+        }
+        catch (TtrpcException late)
+        {
+            return late.Message;
         }
     }
 
@@ -76,7 +97,7 @@ internal static class Removal
         {
             await call();
         }
-        catch (TtrpcException)
+        catch (TtrpcException refusal) when (refusal.Code != StatusCode.DeadlineExceeded)
         {
             // It is not in the state that the call needs: the next step finds out.
         }

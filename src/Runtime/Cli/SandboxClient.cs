@@ -11,12 +11,13 @@ using KataLike.Runtime.Sandboxes;
 namespace KataLike.Runtime.Cli;
 
 /// <summary>
-/// The sandbox process as the command line sees it: found by its directory, or started. Every call has a deadline, for
-/// the process may hang.
+/// The sandbox process as the command line sees it: found by its directory, or started. A call takes what it takes, for the
+/// process limits all that it does in the guest; but the process must show that it lives.
 /// </summary>
 internal sealed class SandboxClient : IAsyncDisposable
 {
-    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(5), BootTime = TimeSpan.FromMinutes(5);
+    /// <summary>Seconds that a call may take before the process is asked for a sign of life, and that it has for that.</summary>
+    private const int QuietSeconds = 2, SignSeconds = 5;
 
     private readonly TtrpcClient connection;
     private readonly TaskClient tasks;
@@ -50,14 +51,17 @@ internal sealed class SandboxClient : IAsyncDisposable
     /// <summary>Starts a sandbox process; returns once its sockets listen, while its machine still boots.</summary>
     /// <param name="timeline">Gets the marks of its timeline; null: nobody asked for one.</param>
     /// <exception cref="RuntimeException">It did not come up.</exception>
-    public static SandboxClient Start(StateRoot root, string sandbox, string bundle, string? configuration, FileDescriptor? timeline)
+    public static SandboxClient Start(StateRoot root, string sandbox, string bundle, GlobalOptions global, FileDescriptor? timeline)
     {
         List<string> arguments =
         [
             "katalike", "sandbox", "--root", root.Path, "--id", sandbox, "--bundle", bundle, "--door", "cli", "--ready-fd", "4",
         ];
-        if (configuration is not null)
+        if (global.ConfigurationPath is { } configuration)
             arguments.AddRange(["--config", configuration]);
+        // It outlives this command: what becomes of it later is in the log that the caller named, or nowhere.
+        if (global.Log.File is { } log)
+            arguments.AddRange(["--log", log, "--log-format", global.Log.Json ? "json" : "text"]);
         if (timeline is not null)
             arguments.AddRange(["--timeline-fd", "5"]);
         var (read, write) = Files.Pipe();
@@ -85,13 +89,12 @@ internal sealed class SandboxClient : IAsyncDisposable
     /// <summary>The process behind the socket, by pidfd; null when it has ended.</summary>
     public FileDescriptor? OpenProcess() => Processes.TryOpen(pid);
 
-    /// <summary>Waits for the machine to boot and for hooks, whose time the sandbox process limits.</summary>
-    public Task CreateAsync(CreateTaskRequest request) =>
-        CallAsync(cancel => tasks.CreateAsync(request, cancel), BootTime);
+    /// <summary>Waits for the machine to boot and for hooks.</summary>
+    public Task CreateAsync(CreateTaskRequest request) => CallAsync(cancel => tasks.CreateAsync(request, cancel));
 
     /// <summary>Waits for the guest and for hooks.</summary>
     public Task StartAsync(string container, string execId = "") =>
-        CallAsync(cancel => tasks.StartAsync(new StartRequest { Id = container, ExecId = execId }, cancel), BootTime);
+        CallAsync(cancel => tasks.StartAsync(new StartRequest { Id = container, ExecId = execId }, cancel));
 
     public Task ExecAsync(ExecProcessRequest request) => CallAsync(cancel => tasks.ExecAsync(request, cancel));
 
@@ -120,7 +123,7 @@ internal sealed class SandboxClient : IAsyncDisposable
 
     /// <summary>Waits for the container's next out-of-memory kill after those that were seen, or for its end.</summary>
     public Task<OutOfMemoryResponse> OutOfMemoryAsync(string container, ulong seen) =>
-        CallAsync(cancel => SandboxTable.OutOfMemoryAsync(connection, container, seen, cancel), Timeout.InfiniteTimeSpan);
+        CallAsync(cancel => SandboxTable.OutOfMemoryAsync(connection, container, seen, cancel));
 
     public Task ShutdownAsync() => CallAsync(cancel => tasks.ShutdownAsync(new ShutdownRequest { Id = id, Now = true }, cancel));
 
@@ -129,21 +132,37 @@ internal sealed class SandboxClient : IAsyncDisposable
 
     public ValueTask DisposeAsync() => connection.DisposeAsync();
 
-    private async Task<T> CallAsync<T>(Func<CancellationToken, Task<T>> call, TimeSpan? time = null)
+    private async Task<T> CallAsync<T>(Func<CancellationToken, Task<T>> call)
     {
-        using var limit = new CancellationTokenSource(time ?? AnswerTime);
+        using var giveUp = new CancellationTokenSource();
         try
         {
-            return await call(limit.Token);
-        }
-        catch (OperationCanceledException e)
-        {
-            throw new SandboxUnreachableException($"sandbox {id} does not answer: remove its containers with delete --force", e, hangs: true);
+            var answer = call(giveUp.Token);
+            while (!await CompletesAsync(answer, QuietSeconds))
+            {
+                var sign = tasks.ConnectAsync(new ConnectRequest { Id = id }, giveUp.Token);
+                if (await CompletesAsync(Task.WhenAny(answer, sign), SignSeconds))
+                    continue;
+                await giveUp.CancelAsync();
+                throw new SandboxUnreachableException($"sandbox {id} does not answer: remove its containers with delete --force", hangs: true);
+            }
+            return await answer;
         }
         catch (TtrpcDisconnectedException e)
         {
-            throw new SandboxUnreachableException($"sandbox {id} has died", e, hangs: false);
+            throw new SandboxUnreachableException($"sandbox {id} has died", hangs: false, e);
         }
+    }
+
+    /// <summary>Counts seconds one by one: a host that stood still for longer is no process that hangs.</summary>
+    private static async Task<bool> CompletesAsync(Task task, int seconds)
+    {
+        for (; seconds > 0; seconds--)
+        {
+            if (await Task.WhenAny(task, Task.Delay(TimeSpan.FromSeconds(1))) == task)
+                return true;
+        }
+        return false;
     }
 
     private static IEnumerable<string> Inherited() =>
@@ -169,7 +188,7 @@ internal sealed class SandboxClient : IAsyncDisposable
 }
 
 /// <summary>The sandbox process is gone or hangs: its containers are lost.</summary>
-internal sealed class SandboxUnreachableException(string message, Exception cause, bool hangs) : Exception(message, cause)
+internal sealed class SandboxUnreachableException(string message, bool hangs, Exception? cause = null) : Exception(message, cause)
 {
     /// <summary>The process is there and does not answer.</summary>
     public bool Hangs { get; } = hangs;

@@ -45,15 +45,15 @@ internal static class StubCommand
             session.Bind();
             // On a thread that stays in the host's namespace: what the runtime reads for itself, such as /proc/meminfo, is
             // no file that the guest could write.
-            var status = 0;
-            var waiting = new Thread(() => status = session.Wait(signals, request.Terminal ? StandardStreams.Get(0) : null), StackSize);
+            var status = 0u;
+            var waiting = new Thread(() => status = session.Wait(signals, request.Terminal ? StandardStreams.Get(0) : null).Status, StackSize);
             waiting.Start();
             if (request.ExecId.Length == 0)
                 EnterRootfs(root, request.Container);
             report.Send(new StubMessage.Bound());
             report.Dispose();
             waiting.Join();
-            return status;
+            return (int)status;
         }
         catch (Exception e) when (e is RuntimeException or LinuxException)
         {

@@ -90,7 +90,7 @@ internal sealed class StubConnection(
     private async Task ReportAsync(Process process)
     {
         var exit = await process.Exited;
-        told = channel.Send(new StubMessage.Exit(exit.Status));
+        told = channel.Send(new StubMessage.Exit(exit.Status, exit.Loss));
         if (request.ExecId.Length > 0)
             await forgetExec(request.Container, request.ExecId);
     }

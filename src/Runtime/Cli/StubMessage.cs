@@ -1,4 +1,5 @@
 using System.Globalization;
+using KataLike.Contract;
 
 namespace KataLike.Runtime.Cli;
 
@@ -14,7 +15,8 @@ namespace KataLike.Runtime.Cli;
 /// 3. stub     bind                                                   after Create or Exec has succeeded
 /// 4. sandbox  bound
 /// 5. stub     signal N, resize COLUMNS ROWS                          any number of them
-/// 6. sandbox  exit STATUS                                            all output has been written by then
+/// 6. sandbox  exit STATUS [REASON]                                   all output has been written by then; the reason tells
+///                                                                    why the machine was lost
 /// </code>
 /// "error TEXT" may stand for any answer. If the stub's end closes before step 6, the sandbox kills the process.
 /// </remarks>
@@ -37,7 +39,7 @@ internal abstract record StubMessage
 
     public sealed record Resize(uint Columns, uint Rows) : StubMessage;
 
-    public sealed record Exit(uint Status) : StubMessage;
+    public sealed record Exit(uint Status, string? Loss = null) : StubMessage;
 
     public sealed record Error(string Text) : StubMessage;
 
@@ -50,8 +52,9 @@ internal abstract record StubMessage
         Bound => "bound",
         Signal s => $"signal {s.Number}",
         Resize r => $"resize {r.Columns} {r.Rows}",
-        Exit e => $"exit {e.Status}",
-        Error e => $"error {e.Text.ReplaceLineEndings(" ")}",
+        Exit { Loss: null } e => $"exit {e.Status}",
+        Exit e => $"exit {e.Status} {OneLine.Of(e.Loss)}",
+        Error e => $"error {OneLine.Of(e.Text)}",
         _ => throw new InvalidOperationException(GetType().Name),
     };
 
@@ -66,6 +69,7 @@ internal abstract record StubMessage
         ["signal", var number] when Parsed(number) is { } n => new Signal(n),
         ["resize", var columns, var rows] when Parsed(columns) is { } c && Parsed(rows) is { } r => new Resize(c, r),
         ["exit", var status] when Parsed(status) is { } n => new Exit(n),
+        ["exit", var status, ..] when Parsed(status) is { } n => new Exit(n, line[$"exit {status} ".Length..]),
         ["error", ..] => new Error(line["error ".Length..]),
         _ => null,
     };

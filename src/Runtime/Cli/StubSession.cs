@@ -58,8 +58,8 @@ internal sealed class StubSession : IStub, IDisposable
 
     /// <summary>Passes signals and window sizes on until the process has ended.</summary>
     /// <param name="signals">From <see cref="Signals.Redirect"/>.</param>
-    /// <returns>The exit status; 137 when the sandbox process has gone.</returns>
-    public int Wait(FileDescriptor signals, FileDescriptor? terminal)
+    /// <returns>How it ended; 137 when the sandbox process has gone.</returns>
+    public StubMessage.Exit Wait(FileDescriptor signals, FileDescriptor? terminal)
     {
         while (true)
         {
@@ -74,9 +74,9 @@ internal sealed class StubSession : IStub, IDisposable
             }
             var message = channel.Receive();
             if (message is StubMessage.Exit exit)
-                return (int)exit.Status;
+                return exit;
             if (message is null)
-                return (int)ProcessExit.MachineLost;
+                return new StubMessage.Exit(ProcessExit.MachineLost, ContainerExit.Unexplained);
         }
     }
 

@@ -186,10 +186,14 @@ internal sealed class Process
                 await Task.WhenAny(channels.Drained, AfterKillAsync());
             MarkExited(exit);
         }
+        catch (TtrpcDisconnectedException)
+        {
+            // That ends the sandbox, which knows why, and with it this process.
+        }
         catch (Exception error) when (error is TtrpcException or IOException)
         {
-            // The agent is gone, which ends the sandbox, or broken, which ends this process for us all the same.
-            MarkExited(new ProcessExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, false));
+            // The agent is broken, which ends this process for us all the same.
+            MarkExited(ProcessExit.Lost(error.Message));
         }
     }
 

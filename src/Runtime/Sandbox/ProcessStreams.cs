@@ -39,6 +39,12 @@ internal readonly record struct ProcessExit(uint Status, DateTimeOffset At, bool
 {
     /// <summary>What is reported when the machine is gone: as if killed.</summary>
     public const uint MachineLost = 137;
+
+    /// <summary>One line: what took the process's machine away. Null: it ended by itself or by a signal.</summary>
+    public string? Loss { get; init; }
+
+    /// <summary>The process was lost with its machine, or never came to be.</summary>
+    public static ProcessExit Lost(string reason) => new(MachineLost, DateTimeOffset.UtcNow, false) { Loss = reason };
 }
 
 /// <summary>What happens in a sandbox beside the exits of processes.</summary>

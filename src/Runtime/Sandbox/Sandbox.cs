@@ -169,9 +169,9 @@ internal sealed class Sandbox : IAsyncDisposable
             await container.CreateAsync(bundle, plan, await ProcessesOfAsync(bundle.Spec, cancel), cancel);
             return container;
         }
-        catch
+        catch (Exception error)
         {
-            container.MarkAllExited(new ProcessExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, false));
+            container.MarkAllExited(ProcessExit.Lost(error.Message));
             await ForgetAsync(container);
             await RunPoststopAsync(container);
             throw;
@@ -346,6 +346,8 @@ internal sealed class Sandbox : IAsyncDisposable
             _ = GuestClock.KeepAsync(Machine.Agent);
             _ = (await _network).FollowAsync(TellNetworkAsync, Log);
             reason = await Machine.EndedAsync();
+            if (Volatile.Read(ref _shutdown) is null)
+                Log(Machine.Hypervisor.Failure($"sandbox {_options.Id} has ended: {reason}").Message);
         }
         catch (Exception error)
         {
@@ -353,7 +355,7 @@ internal sealed class Sandbox : IAsyncDisposable
         }
         Volatile.Write(ref _ending, true);
         _machine?.Hypervisor.Kill();
-        var exit = new ProcessExit(ProcessExit.MachineLost, DateTimeOffset.UtcNow, false);
+        var exit = ProcessExit.Lost(reason);
         foreach (var container in Containers)
             container.MarkAllExited(exit);
         _volumes.Dispose();

@@ -1,3 +1,5 @@
+using KataLike.Runtime.Cli;
+
 namespace KataLike.Runtime.Sandboxes;
 
 /// <summary>Which door the sandbox process serves: it ends with the last container (command line), or when it is told to.</summary>
@@ -24,7 +26,8 @@ internal sealed record SandboxArguments
     public int? TimelineDescriptor { get; init; }
 
     public string? Configuration { get; init; }
-    public bool Debug { get; init; }
+    /// <summary>With Debug the guest is talkative too.</summary>
+    public LogOptions Log { get; init; } = new(null, Json: false, Debug: false);
     public string Namespace { get; init; } = "";
     public string ContainerdTtrpc { get; init; } = "";
     public string Address { get; init; } = "";
@@ -65,7 +68,7 @@ internal sealed record SandboxArguments
             ReadyDescriptor = Descriptor("ready-fd"),
             TimelineDescriptor = Descriptor("timeline-fd"),
             Configuration = Optional("config"),
-            Debug = debug,
+            Log = new LogOptions(Optional("log"), Json: Optional("log-format") == "json", debug),
             Namespace = Optional("namespace") ?? "",
             ContainerdTtrpc = Optional("containerd-ttrpc") ?? "",
             Address = Optional("address") ?? "",

@@ -22,6 +22,7 @@ internal static class SandboxCommand
         try
         {
             var parsed = SandboxArguments.Parse(arguments);
+            log = Log.Open(parsed.Log);
             if (parsed.TimelineDescriptor is { } timeline)
                 Timeline.WriteTo(new FileDescriptor(timeline));
             ready = parsed.ReadyDescriptor is { } number ? new FileDescriptor(number) : null;
@@ -39,7 +40,7 @@ internal static class SandboxCommand
     private static async Task ServeAsync(SandboxArguments arguments, Log log, Action ready)
     {
         var configuration = Configuration.Load(arguments.Configuration);
-        configuration = configuration with { Debug = configuration.Debug || arguments.Debug };
+        configuration = configuration with { Debug = configuration.Debug || arguments.Log.Debug };
         Timeline.Mark("configuration read");
         var root = new StateRoot(arguments.Root);
         var shim = arguments.Door == Door.Shim;
@@ -102,7 +103,7 @@ internal static class SandboxCommand
             foreach (var container in sandbox.Containers.Where(container => container.Init.Exited.IsCompleted && recorded.Add(container)))
             {
                 var exit = await container.Init.Exited;
-                ContainerState.RecordExit(root, container.Id, exit.Status, exit.At);
+                ContainerState.RecordExit(root, container.Id, new ContainerExit(exit.Status, exit.At, exit.Loss));
             }
             if (sandbox.Died.IsCompleted)
             {

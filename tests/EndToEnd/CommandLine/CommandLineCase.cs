@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using KataLike.EndToEnd.Tests.Containerd;
 
 namespace KataLike.EndToEnd.Tests.CommandLine;
@@ -42,6 +43,19 @@ public abstract class CommandLineCase : IAsyncLifetime
     }
 
     private protected TestBundle Bundle(params string[] arguments) => new($"{Directory}/bundle-{Guid.NewGuid():n}", arguments);
+
+    /// <summary>A container that sleeps, in a pod as Kubernetes marks it.</summary>
+    /// <param name="type">sandbox or container.</param>
+    private protected TestBundle PodBundle(string type, string sandbox)
+    {
+        var bundle = Bundle("sleep", "1000");
+        bundle.Write(["sleep", "1000"], spec => spec["annotations"] = new JsonObject
+        {
+            ["io.kubernetes.cri.container-type"] = type,
+            ["io.kubernetes.cri.sandbox-id"] = sandbox,
+        });
+        return bundle;
+    }
 
     private protected static void AssertOk(CommandResult result) => Assert.True(result.ExitCode == 0, result.ToString());
 

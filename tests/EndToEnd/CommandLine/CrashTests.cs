@@ -7,20 +7,65 @@ namespace KataLike.EndToEnd.Tests.CommandLine;
 public sealed class CrashTests : CommandLineCase
 {
     [SkippableTheory]
-    [InlineData("katalike sandbox")]
-    [InlineData("qemu-system")]
-    [InlineData("virtiofsd")]
-    public async Task A_part_that_is_killed_takes_the_container_along_and_no_more(string victim)
+    [InlineData("katalike sandbox", "the sandbox process was killed")]
+    [InlineData("qemu-system", "qemu was killed by signal 9")]
+    [InlineData("virtiofsd", "virtiofsd ended")]
+    public async Task A_part_that_is_killed_takes_the_container_along_and_no_more(string victim, string reason)
     {
         var runtime = Runtime("katalike");
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", Bundle("sleep", "1000").Path, "--pid-file", $"{Directory}/pid", Id));
+        AssertOk(await runtime.DetachAsync("--log", $"{Directory}/log", "run", "-d", "--bundle", Bundle("sleep", "1000").Path, "--pid-file", $"{Directory}/pid", Id));
         var stub = File.ReadAllText($"{Directory}/pid");
         AssertOk(await HostCommand.RunAsync("/bin/kill", ["-KILL", Find(victim)]));
 
         await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", Id)).Output)!["status"] == "stopped", "the container is reported as stopped");
         await Eventually.HoldsAsync(() => Task.FromResult(!System.IO.Directory.Exists($"/proc/{stub}") || File.ReadAllText($"/proc/{stub}/stat").Contains(") Z ", StringComparison.Ordinal)), "the stub has ended");
         AssertRefused(await runtime.RunAsync("exec", Id, "true"), 255, "cannot exec in a stopped container");
+        Assert.StartsWith(reason, (string?)JsonNode.Parse((await runtime.RunAsync("state", Id)).Output)!["reason"], StringComparison.Ordinal);
+        if (victim != "katalike sandbox")
+            Assert.Contains($"sandbox {Id} has ended: {reason}", File.ReadAllText($"{Directory}/log"), StringComparison.Ordinal);
         AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    [SkippableFact]
+    public async Task Who_waits_for_a_container_is_told_why_its_machine_was_lost()
+    {
+        var runtime = Runtime("katalike");
+        using var run = runtime.Start("run", "--bundle", Bundle("sh", "-c", "echo up; sleep 1000").Path, Id);
+        Assert.Equal("up", await run.StandardOutput.ReadLineAsync());
+        AssertOk(await HostCommand.RunAsync("/bin/kill", ["-KILL", Find("qemu-system")]));
+        Assert.Contains($"sandbox {Id} has ended: qemu was killed by signal 9", await run.StandardError.ReadToEndAsync(), StringComparison.Ordinal);
+        await run.WaitForExitAsync();
+        Assert.Equal(137, run.ExitCode);
+    }
+
+    [SkippableFact]
+    public async Task Who_joins_a_sandbox_is_told_why_it_ended()
+    {
+        var runtime = Runtime("katalike");
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
+        AssertOk(await HostCommand.RunAsync("/bin/kill", ["-KILL", Find("qemu-system")]));
+        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", Id)).Output)!["status"] == "stopped", "the sandbox has ended");
+        await Eventually.HoldsAsync(
+            async () => (await runtime.RunAsync("run", "--bundle", PodBundle("container", Id).Path, $"{Id}-member")).Error
+                .Contains($"sandbox {Id} is not running (qemu was killed by signal 9)", StringComparison.Ordinal),
+            "the reason is told");
+    }
+
+    /// <summary>A busy host is no reason to take the other containers of the pod away.</summary>
+    [SkippableFact]
+    public async Task A_machine_that_stands_still_for_a_while_loses_no_container()
+    {
+        var runtime = Runtime("katalike");
+        var member = $"{Id}-member";
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("container", Id).Path, member));
+        var qemu = Find("qemu-system");
+        AssertOk(await HostCommand.RunAsync("/bin/kill", ["-STOP", qemu]));
+        var removal = runtime.RunAsync("delete", "--force", member);
+        await Task.Delay(TimeSpan.FromSeconds(10));
+        AssertOk(await HostCommand.RunAsync("/bin/kill", ["-CONT", qemu]));
+        AssertOk(await removal);
+        AssertOk(await runtime.RunAsync("exec", Id, "true"));
     }
 
     [SkippableFact]

@@ -244,17 +244,6 @@ public sealed class LifecycleTests : CommandLineCase
         AssertOk(await runtime.RunAsync("delete", "--force", pause));
     }
 
-    private TestBundle PodBundle(string type, string sandbox)
-    {
-        var bundle = Bundle("sleep", "1000");
-        bundle.Write(["sleep", "1000"], spec => spec["annotations"] = new JsonObject
-        {
-            ["io.kubernetes.cri.container-type"] = type,
-            ["io.kubernetes.cri.sandbox-id"] = sandbox,
-        });
-        return bundle;
-    }
-
     private async Task<JsonNode> StateAsync(OciRuntime runtime, string? id = null)
     {
         var result = await runtime.RunAsync("state", id ?? Id);

@@ -55,9 +55,11 @@ public sealed class ContainerStateTests : IDisposable
     public void A_recorded_exit_makes_it_stopped_and_one_for_no_container_leaves_nothing()
     {
         Make("a").Reserve(root);
-        ContainerState.RecordExit(root, "a", 7, DateTimeOffset.UnixEpoch);
-        ContainerState.RecordExit(root, "gone", 7, DateTimeOffset.UnixEpoch);
+        ContainerState.RecordExit(root, "a", new ContainerExit(7, DateTimeOffset.UnixEpoch));
+        ContainerState.RecordExit(root, "gone", new ContainerExit(7, DateTimeOffset.UnixEpoch));
         Assert.Equal(new ContainerExit(7, DateTimeOffset.UnixEpoch), Make("a").Exit(root));
+        ContainerState.RecordExit(root, "a", new ContainerExit(137, DateTimeOffset.UnixEpoch, "it hung"));
+        Assert.Equal("it hung", Make("a").Exit(root)!.Loss);
         Assert.Equal(["a"], Directory.GetDirectories(root.ContainersDirectory).Select(Path.GetFileName));
     }
 

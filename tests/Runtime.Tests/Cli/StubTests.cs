@@ -9,7 +9,7 @@ public class StubTests
     public static TheoryData<string> Lines =>
     [
         "attach web-1 - pipes 0 0", "attach web-1 exec-0f terminal 80 24", "ticket 00ff", "bind", "bound", "signal 15", "resize 132 50",
-        "exit 137", "error what went wrong",
+        "exit 137", "exit 137 qemu was killed by signal 9", "error what went wrong",
     ];
 
     [Theory]

@@ -57,7 +57,7 @@ internal static class ExecCommand
             await ForgetAsync(sandbox, state.Id, execId);
             throw;
         }
-        return detach ? 0 : attachment.Wait(signals!);
+        return detach ? 0 : attachment.Wait(signals!, state.Sandbox, invocation.Log);
     }
 
     private static async Task ForgetAsync(SandboxClient sandbox, string container, string execId)
