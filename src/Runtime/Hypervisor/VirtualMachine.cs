@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using KataLike.Contract;
 using KataLike.Linux;
 using KataLike.Runtime.Storage;
 
@@ -146,9 +147,17 @@ internal sealed class VirtualMachine : IAsyncDisposable
         return status switch
         {
             { Signalled: true } => $"qemu was killed by signal {status.Number}",
-            { Number: 0 } => "the machine was switched off",
+            { Number: 0 } => $"the machine was switched off{LastWords(_console.Tail)}",
             _ => $"qemu exited with status {status.Number}",
         };
+    }
+
+    /// <summary>A machine that panics, or whose agent gives up, switches itself off: what it wrote tells why.</summary>
+    internal static string LastWords(string console)
+    {
+        var said = console.Split('\n').LastOrDefault(line =>
+            line.Contains("Kernel panic - ", StringComparison.Ordinal) || line.Contains("katalike-agent: ", StringComparison.Ordinal));
+        return said is null ? "" : OneLine.Of($": {said.Trim()}");
     }
 
     public async ValueTask DisposeAsync()
