@@ -12,7 +12,15 @@ public sealed class FileDescriptor : SafeHandle
     public override bool IsInvalid => handle < 0;
 
     /// <summary>The number, for the calls of this library and for the arguments of a child.</summary>
-    public int Number => (int)handle;
+    /// <exception cref="ObjectDisposedException">It was closed: the number may be another file's by now.</exception>
+    public int Number
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(IsClosed, this);
+            return (int)handle;
+        }
+    }
 
     /// <summary>A descriptor for the same open file, with close-on-exec set.</summary>
     public FileDescriptor Duplicate()

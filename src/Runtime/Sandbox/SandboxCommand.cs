@@ -67,7 +67,7 @@ internal static class SandboxCommand
         {
             _ = unlist.Value;
             described.TrySetException(new RuntimeException("the sandbox was shut down before it was described"));
-        });
+        }, shim ? null : (id, exit) => Record(root, id, exit, log));
         var pods = new PodSandboxService(sandbox, tasks, arguments.Bundle, () => described.TrySetResult());
         stubs.Start(tasks.ForgetExecAsync);
         var server = new TtrpcServer([.. TaskServiceTable.For(tasks), SandboxApiTable.For(pods), SandboxTable.For(new SandboxService(sandbox))]);
@@ -77,7 +77,7 @@ internal static class SandboxCommand
         ready();
         Timeline.Mark("sockets listen");
         _ = LogAsync(sandbox, log);
-        await Task.WhenAny(tasks.Finished, arguments.Door == Door.Cli ? LastExitAsync(sandbox, root) : Task.Delay(-1, stop.Token));
+        await Task.WhenAny(tasks.Finished, arguments.Door == Door.Cli ? LastExitAsync(sandbox, tasks) : Task.Delay(-1, stop.Token));
         _ = unlist.Value;
         Timeline.Mark("no container left, or told to end");
         await sandbox.ShutdownAsync();
@@ -94,26 +94,37 @@ internal static class SandboxCommand
     }
 
     /// <summary>Completes when the sandbox's last container has ended, or the sandbox itself, and the ends are on disk.</summary>
-    private static async Task LastExitAsync(Sandbox sandbox, StateRoot root)
+    private static async Task LastExitAsync(Sandbox sandbox, TaskService tasks)
     {
-        var recorded = new HashSet<Container>();
+        var any = false;
         while (true)
         {
             var change = sandbox.Changed;
-            foreach (var container in sandbox.Containers.Where(container => container.Init.Exited.IsCompleted && recorded.Add(container)))
-            {
-                var exit = await container.Init.Exited;
-                ContainerState.RecordExit(root, container.Id, new ContainerExit(exit.Status, exit.At, exit.Loss));
-            }
+            var containers = sandbox.Containers;
+            any |= containers.Count > 0;
+            if (any && containers.All(container => container.Init.Exited.IsCompleted))
+                break;
             if (sandbox.Died.IsCompleted)
             {
                 // Whoever is making a container learns from us why it cannot be; it then asks us to shut down.
                 await Task.Delay(ExplainTime);
-                return;
+                break;
             }
-            if (recorded.Count > 0 && sandbox.Containers.All(recorded.Contains))
-                return;
             await change;
+        }
+        await tasks.Reported;
+    }
+
+    /// <summary>Written for the command line, which asks for the state when this process has gone.</summary>
+    private static void Record(StateRoot root, string id, ProcessExit exit, Log log)
+    {
+        try
+        {
+            ContainerState.RecordExit(root, id, new ContainerExit(exit.Status, exit.At, exit.Loss));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            log.Warning($"the end of container {id} (status {exit.Status}) cannot be recorded: {error.Message}");
         }
     }
 

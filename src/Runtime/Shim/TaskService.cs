@@ -40,9 +40,11 @@ internal sealed class TaskService : ITaskService
 
     /// <param name="publisher">Null where nobody wants events.</param>
     /// <param name="stopping">Called once, when a shutdown begins: nobody shall find the sandbox any more.</param>
-    public TaskService(Sandboxes.Sandbox sandbox, ContainerdStreams streams, EventPublisher? publisher, Action stopping)
+    /// <param name="record">Writes a container's end down, before whoever deletes the container gets an answer.</param>
+    public TaskService(
+        Sandboxes.Sandbox sandbox, ContainerdStreams streams, EventPublisher? publisher, Action stopping, Action<string, ProcessExit>? record = null)
     {
-        (_sandbox, _streams, _events, _stoppingBegins) = (sandbox, streams, new TaskEvents(publisher), stopping);
+        (_sandbox, _streams, _events, _stoppingBegins) = (sandbox, streams, new TaskEvents(publisher, record), stopping);
         sandbox.Happened += happened =>
         {
             if (happened is SandboxEvent.OutOfMemory)
@@ -52,6 +54,9 @@ internal sealed class TaskService : ITaskService
 
     /// <summary>Completes when Shutdown has stopped the sandbox and has been answered: the time for the process to end.</summary>
     public Task Finished => _finished.Task;
+
+    /// <summary>Completes when the ends of all processes that have ended are written down and published.</summary>
+    public Task Reported => Task.WhenAll(_processes.Values.Where(process => process.Process.Exited.IsCompleted).Select(process => process.Reported));
 
     private uint Pid => (uint)_sandbox.HypervisorPid;
 

@@ -69,6 +69,20 @@ public sealed class CrashTests : CommandLineCase
     }
 
     [SkippableFact]
+    public async Task An_end_that_cannot_be_written_down_costs_no_other_container()
+    {
+        var runtime = Runtime("katalike");
+        var member = $"{Id}-member";
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("container", Id).Path, member));
+        System.IO.Directory.CreateDirectory($"{runtime.Root}/containers/{member}/exit.json.new");
+        AssertOk(await runtime.RunAsync("kill", member, "KILL"));
+        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", member)).Output)!["status"] == "stopped", "the member is reported as stopped");
+        AssertOk(await runtime.RunAsync("delete", member));
+        AssertOk(await runtime.RunAsync("exec", Id, "true"));
+    }
+
+    [SkippableFact]
     public async Task A_hung_sandbox_process_can_be_deleted()
     {
         var runtime = Runtime("katalike");
