@@ -11,16 +11,11 @@ public sealed class FileDescriptor : SafeHandle
 
     public override bool IsInvalid => handle < 0;
 
-    /// <summary>The number, for the calls of this library and for the arguments of a child.</summary>
-    /// <exception cref="ObjectDisposedException">It was closed: the number may be another file's by now.</exception>
-    public int Number
-    {
-        get
-        {
-            ObjectDisposedException.ThrowIf(IsClosed, this);
-            return (int)handle;
-        }
-    }
+    /// <summary>
+    /// The number, for the calls of this library and for the arguments of a child. -1 once it was closed (EBADF): the number
+    /// may be another file's by then.
+    /// </summary>
+    public int Number => IsClosed ? -1 : (int)handle;
 
     /// <summary>A descriptor for the same open file, with close-on-exec set.</summary>
     public FileDescriptor Duplicate()

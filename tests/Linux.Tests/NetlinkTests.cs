@@ -170,9 +170,10 @@ public class NetlinkTests
         TrafficControl.Remove(netlink, link);
         TrafficControl.Remove(netlink, link);
 
-        // A tap ends with the last of its descriptors.
+        // A tap ends with the last of its descriptors. A child that another test is starting has it until its execve.
         tap.Queues[0].Dispose();
         second.Queues[0].Dispose();
+        SpinWait.SpinUntil(() => NetworkLinks.List(netlink).All(one => one.Name != "eth0"), TimeSpan.FromSeconds(5));
         Assert.Equal(["lo", "test1"], NetworkLinks.List(netlink).Select(one => one.Name).Order());
         second.Queues[1].Dispose();
 

@@ -104,7 +104,7 @@ internal sealed class CgroupRoot(string path)
                 {
                     _watches.GetValueOrDefault(changed)?.Invoke();
                 }
-                catch (Exception e) when (e is LinuxException or ObjectDisposedException)
+                catch (LinuxException)
                 {
                     // The cgroup went away meanwhile.
                 }

@@ -63,6 +63,8 @@ public class PodNetworkTests
             Assert.Contains("10.6.0.0", Look(inside).Routes, StringComparison.Ordinal);
 
             device.Dispose();
+            // A child that another test is starting has the device until its execve.
+            SpinWait.SpinUntil(() => Look(inside).Name.Length == 0, TimeSpan.FromSeconds(5));
             pod.Set(new SetNetworkRequest());
             Assert.Equal(("", "", ""), Look(inside));
         });
