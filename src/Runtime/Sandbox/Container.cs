@@ -276,8 +276,14 @@ internal sealed class Container
     /// <summary>The first process has ended; the kernel of the guest has killed the others with its pid namespace.</summary>
     internal void MarkStopped()
     {
+        List<Process> execs;
         lock (_lock)
+        {
             _status = ContainerStatus.Stopped;
+            execs = [.. _execs.Values];
+        }
+        foreach (var process in execs)
+            process.NoteKilled();
     }
 
     internal void NoteOutOfMemory() => Interlocked.Increment(ref _outOfMemoryKills);

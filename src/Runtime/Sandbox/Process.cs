@@ -98,8 +98,11 @@ internal sealed class Process
         var request = new SignalRequest { Id = _container.Id, ExecId = ExecId, Signal = signal, All = all };
         await _sandbox.CallAsync((agent, stop) => agent.SignalAsync(request, stop), cancel);
         if (signal == SigKill)
-            _killed.TrySetResult();
+            NoteKilled();
     }
+
+    /// <summary>It ends now, and its output waits no longer for a reader than a killed process's does.</summary>
+    internal void NoteKilled() => _killed.TrySetResult();
 
     public Task ResizeAsync(uint columns, uint rows, CancellationToken cancel = default)
     {

@@ -112,7 +112,7 @@ internal static class SandboxCommand
             }
             await change;
         }
-        await tasks.Reported;
+        await tasks.Recorded;
     }
 
     /// <summary>Written for the command line, which asks for the state when this process has gone.</summary>

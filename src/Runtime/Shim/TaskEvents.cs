@@ -8,7 +8,7 @@ namespace KataLike.Runtime.Shim;
 
 /// <summary>The events of the Task API with their topics.</summary>
 /// <param name="publisher">Null where nobody wants them: the command line.</param>
-/// <param name="record">Told of each container's end before that is published; null: it is written down nowhere.</param>
+/// <param name="record">Told of each container's end; null: it is written down nowhere.</param>
 internal sealed class TaskEvents(EventPublisher? publisher, Action<string, ProcessExit>? record = null)
 {
     public void Created(CreateTaskRequest request, uint pid)
@@ -42,20 +42,22 @@ internal sealed class TaskEvents(EventPublisher? publisher, Action<string, Proce
     public void ExecAdded(string id, string execId) =>
         publisher?.Publish("/tasks/exec-added", TypeUrl.TaskExecAdded, new TaskExecAdded { ContainerId = id, ExecId = execId });
 
-    public void Exited(string id, string execId, uint pid, ProcessExit exit)
+    /// <summary>Before <see cref="Exited"/>.</summary>
+    public void Record(string id, string execId, ProcessExit exit)
     {
         if (execId.Length == 0)
             record?.Invoke(id, exit);
-        publisher?.Publish("/tasks/exit", TypeUrl.TaskExit, new TaskExit
-        {
-            ContainerId = id,
-            Id = execId.Length == 0 ? id : execId,
-            Pid = pid,
-            ExitStatus = exit.Status,
-            ExitedAt = Timestamp.FromDateTimeOffset(exit.At),
-            ExitReason = exit.OutOfMemory ? ExitReason.Oomkilled : ExitReason.None,
-        });
     }
+
+    public void Exited(string id, string execId, uint pid, ProcessExit exit) => publisher?.Publish("/tasks/exit", TypeUrl.TaskExit, new TaskExit
+    {
+        ContainerId = id,
+        Id = execId.Length == 0 ? id : execId,
+        Pid = pid,
+        ExitStatus = exit.Status,
+        ExitedAt = Timestamp.FromDateTimeOffset(exit.At),
+        ExitReason = exit.OutOfMemory ? ExitReason.Oomkilled : ExitReason.None,
+    });
 
     public void Deleted(string id, DeleteResponse response) => publisher?.Publish("/tasks/delete", TypeUrl.TaskDelete, new TaskDelete
     {

@@ -19,6 +19,9 @@ internal sealed class TaskProcess(string containerId, Process process, StreamNam
 
     public StreamNames Names { get; } = names;
 
+    /// <summary>Completes when the exit has been written down, which waits for nobody else.</summary>
+    public Task Recorded { get; private set; } = Task.CompletedTask;
+
     /// <summary>Completes when the exit has been published; not set for an exec that was never started.</summary>
     public Task Reported { get; private set; } = Task.CompletedTask;
 
@@ -47,12 +50,18 @@ internal sealed class TaskProcess(string containerId, Process process, StreamNam
     }
 
     /// <summary>Publishes the exit once it has happened, and after those of the given processes.</summary>
-    public void Report(TaskEvents events, uint pid, Func<IEnumerable<TaskProcess>> before) =>
+    public void Report(TaskEvents events, uint pid, Func<IEnumerable<TaskProcess>> before)
+    {
+        Recorded = RecordAsync(events);
         Reported = ReportAsync(events, pid, before);
+    }
+
+    private async Task RecordAsync(TaskEvents events) => events.Record(ContainerId, Process.ExecId, await Process.Exited);
 
     private async Task ReportAsync(TaskEvents events, uint pid, Func<IEnumerable<TaskProcess>> before)
     {
         var exit = await Process.Exited;
+        await Recorded;
         if (_starting is { } starting)
             await starting.Task;
         await Task.WhenAll(before().Select(other => other.Reported));

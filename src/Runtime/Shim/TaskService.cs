@@ -55,8 +55,8 @@ internal sealed class TaskService : ITaskService
     /// <summary>Completes when Shutdown has stopped the sandbox and has been answered: the time for the process to end.</summary>
     public Task Finished => _finished.Task;
 
-    /// <summary>Completes when the ends of all processes that have ended are written down and published.</summary>
-    public Task Reported => Task.WhenAll(_processes.Values.Where(process => process.Process.Exited.IsCompleted).Select(process => process.Reported));
+    /// <summary>Completes when the ends of all containers that have ended are written down.</summary>
+    public Task Recorded => Task.WhenAll(_processes.Values.Where(process => process.Process.Exited.IsCompleted).Select(process => process.Recorded));
 
     private uint Pid => (uint)_sandbox.HypervisorPid;
 

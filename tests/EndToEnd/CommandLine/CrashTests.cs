@@ -83,6 +83,23 @@ public sealed class CrashTests : CommandLineCase
     }
 
     [SkippableFact]
+    public async Task An_exec_whose_output_nobody_reads_keeps_its_container_from_nothing()
+    {
+        var runtime = Runtime("katalike");
+        var member = $"{Id}-member";
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("container", Id).Path, member));
+        using var exec = runtime.Start("exec", member, "sh", "-c", "while :; do echo y; done");
+        Assert.Equal("y", await exec.StandardOutput.ReadLineAsync());
+        AssertOk(await runtime.RunAsync("kill", member, "KILL"));
+        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", member)).Output)!["status"] == "stopped", "the member is reported as stopped");
+        AssertOk(await runtime.RunAsync("delete", member));
+        AssertOk(await runtime.RunAsync("exec", Id, "true"));
+        exec.Kill();
+        await exec.WaitForExitAsync();
+    }
+
+    [SkippableFact]
     public async Task A_hung_sandbox_process_can_be_deleted()
     {
         var runtime = Runtime("katalike");
