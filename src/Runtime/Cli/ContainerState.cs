@@ -7,7 +7,7 @@ namespace KataLike.Runtime.Cli;
 
 /// <summary>
 /// containers/ID/state.json: what the command line must know of a container that it made. Only the command line writes
-/// it; how the container ended is in exit.json beside it, which only the sandbox process writes: no file has two writers.
+/// it; how the container ended is in exit.json beside it, which the sandbox process writes while it lives: no file has two writers.
 /// </summary>
 internal sealed record ContainerState
 {
@@ -87,7 +87,7 @@ internal sealed record ContainerState
             where state is not null
             select state;
 
-    /// <summary>Writes down how the container ended; called by the sandbox process.</summary>
+    /// <summary>Writes down how the container ended: the sandbox process, or whoever had to end that.</summary>
     public static void RecordExit(StateRoot root, string containerId, ContainerExit exit)
     {
         var directory = root.ContainerDirectory(containerId);

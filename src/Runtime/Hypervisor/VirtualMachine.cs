@@ -147,13 +147,15 @@ internal sealed class VirtualMachine : IAsyncDisposable
         return status switch
         {
             { Signalled: true } => $"qemu was killed by signal {status.Number}",
-            { Number: 0 } => $"the machine was switched off{LastWords(_console.Tail)}",
+            { Number: 0 } => "the machine was switched off",
             _ => $"qemu exited with status {status.Number}",
         };
     }
 
-    /// <summary>A machine that panics, or whose agent gives up, switches itself off: what it wrote tells why.</summary>
-    internal static string LastWords(string console)
+    /// <summary>A machine that panics, or whose agent gives up, switches itself off: what it wrote tells why. Empty, or ": " before it.</summary>
+    public string LastWords => LastWordsIn(_console.Tail);
+
+    internal static string LastWordsIn(string console)
     {
         var said = console.Split('\n').LastOrDefault(line =>
             line.Contains("Kernel panic - ", StringComparison.Ordinal) || line.Contains("katalike-agent: ", StringComparison.Ordinal));

@@ -43,7 +43,7 @@ internal sealed class Machine : IAsyncDisposable
         if (ended != Hypervisor.Ended)
             await Task.WhenAny(Hypervisor.Ended, Task.Delay(QemuFollows));
         if (Hypervisor.Ended.IsCompleted)
-            return await Hypervisor.Ended;
+            return await Hypervisor.Ended + Hypervisor.LastWords;
         return ended is Task<string> reason ? await reason : $"virtiofsd ended: {_virtiofsd.LogTail}";
     }
 

@@ -26,8 +26,10 @@ internal sealed record SandboxArguments
     public int? TimelineDescriptor { get; init; }
 
     public string? Configuration { get; init; }
+
     /// <summary>With Debug the guest is talkative too.</summary>
     public LogOptions Log { get; init; } = new(null, Json: false, Debug: false);
+
     public string Namespace { get; init; } = "";
     public string ContainerdTtrpc { get; init; } = "";
     public string Address { get; init; } = "";

@@ -55,10 +55,7 @@ public sealed class CrashTests : CommandLineCase
     [SkippableFact]
     public async Task A_machine_that_stands_still_for_a_while_loses_no_container()
     {
-        var runtime = Runtime("katalike");
-        var member = $"{Id}-member";
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("container", Id).Path, member));
+        var (runtime, member) = await PodOfTwoAsync();
         var qemu = Find("qemu-system");
         AssertOk(await HostCommand.RunAsync("/bin/kill", ["-STOP", qemu]));
         var removal = runtime.RunAsync("delete", "--force", member);
@@ -71,29 +68,19 @@ public sealed class CrashTests : CommandLineCase
     [SkippableFact]
     public async Task An_end_that_cannot_be_written_down_costs_no_other_container()
     {
-        var runtime = Runtime("katalike");
-        var member = $"{Id}-member";
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("container", Id).Path, member));
+        var (runtime, member) = await PodOfTwoAsync();
         System.IO.Directory.CreateDirectory($"{runtime.Root}/containers/{member}/exit.json.new");
-        AssertOk(await runtime.RunAsync("kill", member, "KILL"));
-        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", member)).Output)!["status"] == "stopped", "the member is reported as stopped");
-        AssertOk(await runtime.RunAsync("delete", member));
+        await KillAndDeleteAsync(runtime, member);
         AssertOk(await runtime.RunAsync("exec", Id, "true"));
     }
 
     [SkippableFact]
     public async Task An_exec_whose_output_nobody_reads_keeps_its_container_from_nothing()
     {
-        var runtime = Runtime("katalike");
-        var member = $"{Id}-member";
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
-        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("container", Id).Path, member));
+        var (runtime, member) = await PodOfTwoAsync();
         using var exec = runtime.Start("exec", member, "sh", "-c", "while :; do echo y; done");
         Assert.Equal("y", await exec.StandardOutput.ReadLineAsync());
-        AssertOk(await runtime.RunAsync("kill", member, "KILL"));
-        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", member)).Output)!["status"] == "stopped", "the member is reported as stopped");
-        AssertOk(await runtime.RunAsync("delete", member));
+        await KillAndDeleteAsync(runtime, member);
         AssertOk(await runtime.RunAsync("exec", Id, "true"));
         exec.Kill();
         await exec.WaitForExitAsync();
@@ -120,6 +107,22 @@ public sealed class CrashTests : CommandLineCase
         }
         AssertOk(await runtime.RunAsync("delete", "--force", Id));
         Assert.Equal("", (await runtime.RunAsync("list", "-q")).Text);
+    }
+
+    /// <summary>The sandbox's container has this case's id.</summary>
+    private async Task<(OciRuntime Runtime, string Member)> PodOfTwoAsync()
+    {
+        var (runtime, member) = (Runtime("katalike"), $"{Id}-member");
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("sandbox", Id).Path, Id));
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", PodBundle("container", Id).Path, member));
+        return (runtime, member);
+    }
+
+    private static async Task KillAndDeleteAsync(OciRuntime runtime, string id)
+    {
+        AssertOk(await runtime.RunAsync("kill", id, "KILL"));
+        await Eventually.HoldsAsync(async () => (string?)JsonNode.Parse((await runtime.RunAsync("state", id)).Output)!["status"] == "stopped", "the container is reported as stopped");
+        AssertOk(await runtime.RunAsync("delete", id));
     }
 
     /// <summary>The pid of this case's process of that name.</summary>
