@@ -24,6 +24,9 @@ public sealed class FileDescriptor : SafeHandle
         return new FileDescriptor(Libc.Check(copy, "fcntl", "F_DUPFD_CLOEXEC"));
     }
 
+    /// <summary>Makes a number name the same open file, whatever it named before; not closed on exec.</summary>
+    public void Replace(int number) => Libc.Check(Libc.dup2(Number, number), "dup2", $"to {number}");
+
     /// <summary>The path by which the kernel names this open file, at most 24 bytes long.</summary>
     public string ProcPath => $"/proc/self/fd/{Number}";
 

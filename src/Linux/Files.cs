@@ -87,6 +87,17 @@ public static unsafe class Files
         }
     }
 
+    /// <summary>Whether two descriptors are of the same file, namespace or directory.</summary>
+    public static bool AreSame(FileDescriptor left, FileDescriptor right) => Identity(left) == Identity(right);
+
+    private static (uint, uint, ulong) Identity(FileDescriptor descriptor)
+    {
+        Libc.StatxBuffer buffer;
+        byte empty = 0;
+        Libc.Check(Libc.statx(descriptor.Number, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &buffer), "statx");
+        return (buffer.stx_dev_major, buffer.stx_dev_minor, buffer.stx_ino);
+    }
+
     public static FileStatus Status(FileDescriptor descriptor)
     {
         Libc.StatxBuffer buffer;

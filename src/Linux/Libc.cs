@@ -17,6 +17,9 @@ internal static unsafe partial class Libc
     internal static partial int close(int fd);
 
     [LibraryImport("libc", SetLastError = true)]
+    internal static partial int dup2(int fd, int number);
+
+    [LibraryImport("libc", SetLastError = true)]
     internal static partial int fcntl(int fd, int command, long argument);
 
     /// <summary>The error of the last call on this thread that was declared with SetLastError.</summary>

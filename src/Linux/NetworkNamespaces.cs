@@ -39,7 +39,7 @@ public static unsafe class NetworkNamespaces
     }
 
     /// <summary>Whether two descriptors are of the same namespace.</summary>
-    public static bool Same(FileDescriptor left, FileDescriptor right) => Identity(left) == Identity(right);
+    public static bool Same(FileDescriptor left, FileDescriptor right) => Files.AreSame(left, right);
 
     /// <summary>Moves the calling thread, and with it the children that it starts.</summary>
     public static void Enter(FileDescriptor space) =>
@@ -47,12 +47,4 @@ public static unsafe class NetworkNamespaces
 
     /// <summary>Runs code there, on a thread of its own.</summary>
     public static void Run(FileDescriptor space, Action work) => NamespaceThread.Run(space, Namespaces.Network, default, work);
-
-    private static (uint, uint, ulong) Identity(FileDescriptor descriptor)
-    {
-        Libc.StatxBuffer buffer;
-        byte empty = 0;
-        Libc.Check(Libc.statx(descriptor.Number, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &buffer), "statx");
-        return (buffer.stx_dev_major, buffer.stx_dev_minor, buffer.stx_ino);
-    }
 }

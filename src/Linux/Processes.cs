@@ -47,6 +47,29 @@ public readonly record struct ExitStatus(bool Signalled, int Number)
 /// <summary>Verbs on processes, by pidfd where there is one.</summary>
 public static unsafe class Processes
 {
+    /// <summary>The processes that have this parent now, by /proc.</summary>
+    public static IReadOnlyList<int> ChildrenOf(int parent) =>
+    [
+        .. from directory in Directory.EnumerateDirectories("/proc")
+           let pid = int.TryParse(Path.GetFileName(directory), out var number) ? number : 0
+           where pid > 0 && ParentOf(pid) == parent
+           select pid,
+    ];
+
+    /// <summary>The second field after the name, which may hold anything (proc_pid_stat(5)); 0: the process has ended.</summary>
+    private static int ParentOf(int pid)
+    {
+        try
+        {
+            var status = File.ReadAllText($"/proc/{pid}/stat");
+            return int.Parse(status[(status.LastIndexOf(')') + 2)..].Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+        }
+        catch (IOException)
+        {
+            return 0;
+        }
+    }
+
     /// <exception cref="LinuxException">ESRCH: no such process.</exception>
     public static FileDescriptor Open(int pid) =>
         new((int)Libc.Check(Libc.syscall(Libc.SYS_pidfd_open, pid), "pidfd_open", pid.ToString()));

@@ -69,6 +69,10 @@ internal sealed record Configuration
     public bool Templates { get; init; } = true;
     public string TemplateDirectory { get; init; } = Runtime.Templates.TemplateStore.DefaultDirectory;
 
+    /// <summary>How many machines <c>katalike pool</c> keeps ready; 0: no sandbox asks for one.</summary>
+    public int PoolSize { get; init; }
+    public string PoolDirectory { get; init; } = $"{StateRoot.Default}/pool";
+
     /// <summary>What the vm section of config.json may choose.</summary>
     public VmAllowance Vm { get; init; } = new();
 
@@ -147,6 +151,8 @@ internal sealed record Configuration
         [("sandbox", "debug")] = (c, entry) => c with { Debug = entry.Boolean() },
         [("template", "enabled")] = (c, entry) => c with { Templates = entry.Boolean() },
         [("template", "directory")] = (c, entry) => c with { TemplateDirectory = entry.AbsolutePath() },
+        [("pool", "size")] = (c, entry) => c with { PoolSize = entry.Integer(0, 1000) },
+        [("pool", "directory")] = (c, entry) => c with { PoolDirectory = entry.AbsolutePath() },
         [("vm", "hypervisor_paths")] = (c, entry) => c with { Vm = c.Vm with { HypervisorPaths = entry.Strings() } },
         [("vm", "hypervisor_parameters")] = (c, entry) => c with { Vm = c.Vm with { HypervisorParameters = entry.Strings() } },
         [("vm", "kernel_paths")] = (c, entry) => c with { Vm = c.Vm with { KernelPaths = entry.Strings() } },

@@ -1,4 +1,5 @@
 using KataLike.Runtime.Cli;
+using KataLike.Runtime.Pools;
 using KataLike.Runtime.Sandboxes;
 using KataLike.Runtime.Shim;
 
@@ -10,6 +11,7 @@ if (name.StartsWith("containerd-shim-", StringComparison.Ordinal))
 return args switch
 {
     ["sandbox", .. var rest] => await SandboxCommand.RunAsync(rest),
+    ["pool-member", .. var rest] => await PoolMember.RunAsync(rest),
     ["stub", .. var rest] => await StubCommand.RunAsync(rest),
     _ => await CommandLine.RunAsync(args),
 };

@@ -9,7 +9,7 @@ internal static class CommandLine
     public static IReadOnlyList<Command> Commands { get; } =
     [
         CheckCommand.Command, CheckpointCommands.Checkpoint, CreateCommand.Command, DeleteCommand.Command, EventsCommand.Command, ExecCommand.Command,
-        FeaturesCommand.Command, InstallCommand.Install, KillCommand.Command, ListCommand.Command, PauseCommand.Command, ProcessesCommand.Command,
+        FeaturesCommand.Command, InstallCommand.Install, KillCommand.Command, ListCommand.Command, PauseCommand.Command, PoolCommand.Command, ProcessesCommand.Command,
         CheckpointCommands.Restore, ResumeCommand.Command, RunCommand.Command, SpecCommand.Command, StartCommand.Command,
         StateCommand.Command, TemplateCommand.Command, InstallCommand.Uninstall, UpdateCommand.Command,
     ];

@@ -16,6 +16,8 @@ namespace KataLike.Runtime.Cli;
 /// </summary>
 internal sealed class SandboxClient : IAsyncDisposable
 {
+    private const int TimelineNumber = 5;
+
     /// <summary>Seconds that a call may take before the process is asked for a sign of life, and that it has for that.</summary>
     private const int QuietSeconds = 2, SignSeconds = 5;
 
@@ -53,36 +55,14 @@ internal sealed class SandboxClient : IAsyncDisposable
     /// <exception cref="RuntimeException">It did not come up.</exception>
     public static SandboxClient Start(StateRoot root, string sandbox, string bundle, GlobalOptions global, FileDescriptor? timeline)
     {
-        List<string> arguments =
-        [
-            "katalike", "sandbox", "--root", root.Path, "--id", sandbox, "--bundle", bundle, "--door", "cli", "--ready-fd", "4",
-        ];
-        if (global.ConfigurationPath is { } configuration)
-            arguments.AddRange(["--config", configuration]);
+        List<string> words = ["--root", root.Path, "--id", sandbox, "--bundle", bundle, "--door", "cli"];
         // It outlives this command: what becomes of it later is in the log that the caller named, or nowhere.
         if (global.Log.File is { } log)
-            arguments.AddRange(["--log", log, "--log-format", global.Log.Json ? "json" : "text"]);
+            words.AddRange(["--log", log, "--log-format", global.Log.Json ? "json" : "text"]);
         if (timeline is not null)
-            arguments.AddRange(["--timeline-fd", "5"]);
-        var (read, write) = Files.Pipe();
-        using (read)
-        {
-            using (write)
-            {
-                ChildProcess.Start(new ProcessStart
-                {
-                    Path = "/proc/self/exe",
-                    Arguments = arguments,
-                    Environment = [.. Inherited()],
-                    Descriptors = timeline is null ? [(write, 4)] : [(write, 4), (timeline, 5)],
-                    NewSession = true,
-                    WorkingDirectory = "/",
-                }).Dispose();
-            }
-            Timeline.Mark("sandbox process spawned");
-            AwaitReady(read, sandbox);
-            Timeline.Mark("sandbox process listens");
-        }
+            words.AddRange(["--timeline-fd", $"{TimelineNumber}"]);
+        SandboxProcess.Start(
+            global.ConfigurationPath, words, timeline is null ? [] : [(timeline, TimelineNumber)], $"the process of sandbox {sandbox} ended before it was ready");
         return Connect(root, sandbox) ?? throw new RuntimeException($"sandbox {sandbox} ended right after its start");
     }
 
@@ -163,27 +143,6 @@ internal sealed class SandboxClient : IAsyncDisposable
                 return true;
         }
         return false;
-    }
-
-    private static IEnumerable<string> Inherited() =>
-        from name in (string[])["PATH", "HOME", "TMPDIR"]
-        let value = Environment.GetEnvironmentVariable(name)
-        where value is not null
-        select $"{name}={value}";
-
-    private static void AwaitReady(FileDescriptor pipe, string sandbox)
-    {
-        var answer = new StringBuilder();
-        Span<byte> buffer = stackalloc byte[512];
-        for (int count; (count = Files.Read(pipe, buffer)) > 0;)
-            answer.Append(Encoding.UTF8.GetString(buffer[..count]));
-        var line = answer.ToString().TrimEnd('\n');
-        if (line == "ok")
-            return;
-        const string error = "error: ";
-        throw new RuntimeException(line.StartsWith(error, StringComparison.Ordinal)
-            ? line[error.Length..]
-            : $"the process of sandbox {sandbox} ended before it was ready");
     }
 }
 

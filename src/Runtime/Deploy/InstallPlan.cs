@@ -33,6 +33,7 @@ internal sealed record InstallPlan(IReadOnlyList<InstallItem> Items, IReadOnlyLi
             new InstallItem.Link($"{prefix}/bin/containerd-shim-katalike-v2", "katalike"),
             new InstallItem.Copy($"{prefix}/share/katalike/vmlinux", guest.Kernel, Plain),
             new InstallItem.Copy($"{prefix}/share/katalike/initrd", guest.Initrd, Plain),
+            new InstallItem.Text($"{UnitDirectory(prefix)}/katalike-pool.service", EngineFiles.Read("systemd/katalike-pool.service", prefix), IsUsers: false),
             new InstallItem.Text(Configuration.DefaultPath, EngineFiles.Read("config.toml", prefix), IsUsers: true),
         ];
         var advice = new List<string>();
@@ -54,6 +55,9 @@ internal sealed record InstallPlan(IReadOnlyList<InstallItem> Items, IReadOnlyLi
             items.Add(new InstallItem.Text("/etc/containers/containers.conf.d/katalike.conf", EngineFiles.Read("podman/katalike.conf", prefix), IsUsers: false));
         return new InstallPlan(items, advice);
     }
+
+    /// <summary>systemd.unit(5), unit file load path.</summary>
+    private static string UnitDirectory(string prefix) => prefix is "/usr" or "/usr/local" ? $"{prefix}/lib/systemd/system" : "/etc/systemd/system";
 
     /// <summary>Where the list of what has been installed is.</summary>
     public static string RecordPath(string prefix) => $"{prefix}/share/katalike/installed";

@@ -52,11 +52,12 @@ internal sealed class SandboxNetwork : IAsyncDisposable
 
     /// <summary>Takes the namespace that the first container names, or makes one that is as empty as runc's.</summary>
     /// <param name="directory">The sandbox's, where what has been changed on the host is written down.</param>
+    /// <param name="empty">One to take in place of a new one; it stays the caller's.</param>
     /// <exception cref="RuntimeException">It cannot be the sandbox's.</exception>
-    public static SandboxNetwork Open(LinuxSpec? linux, string directory)
+    public static SandboxNetwork Open(LinuxSpec? linux, string directory, FileDescriptor? empty = null)
     {
         if (linux?.FindNamespace("network") is not { Path: { Length: > 0 } path })
-            return new SandboxNetwork(NetworkNamespaces.Create());
+            return new SandboxNetwork(empty?.Duplicate() ?? NetworkNamespaces.Create());
         try
         {
             var space = NetworkNamespaces.Open(path);

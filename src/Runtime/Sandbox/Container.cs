@@ -43,9 +43,9 @@ internal sealed class Container
 
     /// <summary>
     /// What callers on the host take for the pid of its first process: its stub's; a thread's, where it is one of a pod's;
-    /// else the hypervisor's.
+    /// else the sandbox's.
     /// </summary>
-    public int HostPid => Init.Streams.Pid > 0 ? Init.Streams.Pid : _pid?.Pid ?? _sandbox.HypervisorPid;
+    public int HostPid => Init.Streams.Pid > 0 ? Init.Streams.Pid : _pid?.Pid ?? _sandbox.HostPid;
 
     /// <summary>Whether the agent knows it.</summary>
     private bool IsInGuest => _dormant is null or { IsAwake: true };
@@ -176,7 +176,7 @@ internal sealed class Container
     {
         OciVersion = Cli.Version.Specification,
         Id = Id,
-        Pid = status == "stopped" ? 0 : IsInNetwork(HostPid) ? HostPid : _sandbox.HypervisorPid,
+        Pid = status == "stopped" ? 0 : IsInNetwork(HostPid) ? HostPid : _sandbox.HostPid,
         Status = status,
         Bundle = Bundle,
         Annotations = Spec?.Annotations is { Count: > 0 } annotations ? annotations : null,

@@ -18,6 +18,8 @@ internal sealed class HostCgroup
 
     private HostCgroup(IReadOnlyList<(string, string)> directories) => _directories = directories;
 
+    internal IEnumerable<string> Paths => _directories.Select(directory => directory.Path);
+
     /// <param name="spec">Where it names none, none is made.</param>
     /// <param name="mounts">Lines of /proc/self/mountinfo.</param>
     public static HostCgroup Of(Spec spec, IEnumerable<string> mounts)
@@ -26,15 +28,33 @@ internal sealed class HostCgroup
         return new(path.Length == 0 ? [] : [.. Hierarchies(mounts).Select(root => (root, $"{root}/{path}"))]);
     }
 
+    /// <summary>Those of another process, as far as this one is not in them.</summary>
+    /// <param name="lines">Of its /proc/PID/cgroup.</param>
+    /// <param name="mounts">Lines of /proc/self/mountinfo.</param>
+    public static HostCgroup OfProcess(IEnumerable<string> lines, IReadOnlyList<string> mounts) => new(
+    [
+        .. from line in lines.Except(OwnMemberships())
+           let fields = line.Split(':', 3)
+           where fields.Length == 3 && !fields[2].Contains("..", StringComparison.Ordinal)
+           let root = MountPointOf(fields[1], mounts)
+           where root is not null
+           select (root, $"{root}/{fields[2].TrimStart('/')}"),
+    ]);
+
+    /// <summary>Lines of /proc/self/cgroup: number, controllers, path.</summary>
+    public static IReadOnlyList<string> OwnMemberships() => File.ReadAllLines("/proc/self/cgroup");
+
     /// <summary>Makes it in every hierarchy and moves this process there. Where the host does not allow that, says so.</summary>
-    public void Enter(Action<string> warn)
+    /// <param name="others">Processes that are moved too.</param>
+    public void Enter(IReadOnlyList<int> others, Action<string> warn)
     {
         foreach (var (root, path) in _directories)
         {
             try
             {
                 Make(root, path);
-                KernelFiles.Write($"{path}/{Procs}", $"{Environment.ProcessId}");
+                foreach (var process in (IEnumerable<int>)[Environment.ProcessId, .. others])
+                    KernelFiles.Write($"{path}/{Procs}", $"{process}");
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
@@ -87,6 +107,19 @@ internal sealed class HostCgroup
             if (type.StartsWith("cgroup ", StringComparison.Ordinal) || type.StartsWith("cgroup2 ", StringComparison.Ordinal) && fields[4] == UnifiedRoot)
                 yield return fields[4];
         }
+    }
+
+    /// <param name="controllers">As /proc/PID/cgroup has them: "cpu,cpuacct", "name=systemd"; empty: version 2's.</param>
+    private static string? MountPointOf(string controllers, IEnumerable<string> mounts)
+    {
+        foreach (var line in mounts)
+        {
+            var (fields, type) = (line.Split(' '), line[(line.IndexOf(" - ", StringComparison.Ordinal) + 3)..].Split(' '));
+            if (fields[3] == "/" && (controllers.Length == 0 ? type[0] == "cgroup2"
+                : type[0] == "cgroup" && controllers.Split(',').All(type[^1].Split(',').Contains)))
+                return fields[4];
+        }
+        return null;
     }
 
     private static void Make(string root, string path)

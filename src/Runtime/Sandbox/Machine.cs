@@ -22,6 +22,7 @@ internal sealed class Machine : IAsyncDisposable
     private readonly Virtiofsd _virtiofsd;
     private readonly VsockChannel _control;
     private MachineSpec _spec = null!;
+    private SandboxSize _size = null!;
 
     private Machine(ShareNamespace shares, IVsock vsock, Virtiofsd virtiofsd, VirtualMachine hypervisor,
         VsockChannel control, AgentClient agent)
@@ -33,7 +34,7 @@ internal sealed class Machine : IAsyncDisposable
     public IVsock Vsock { get; }
     public VirtualMachine Hypervisor { get; }
     public AgentClient Agent { get; }
-    public required MachineSize Size { get; init; }
+    public MachineSize Size { get; private set; } = null!;
 
     /// <summary>Completes when a part without which there is no machine has gone; says which.</summary>
     public async Task<string> EndedAsync()
@@ -134,6 +135,7 @@ internal sealed class Machine : IAsyncDisposable
             return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent)
             {
                 _spec = spec,
+                _size = size,
                 HotPlug = spec.HotPlug,
                 Size = new MachineSize(configuration, size, spec.Accelerator, hypervisor.Devices, agent),
             };
@@ -145,6 +147,18 @@ internal sealed class Machine : IAsyncDisposable
             throw;
         }
     }
+
+    /// <summary>One that was started for whoever would come is this sandbox's from here on.</summary>
+    /// <param name="directory">The one in which it was started, which has another name now.</param>
+    /// <param name="network">What is started beside it from now on is in this network namespace.</param>
+    public void Become(Configuration configuration, SandboxDirectory directory, FileDescriptor network)
+    {
+        Size = new MachineSize(configuration, _size, _spec.Accelerator, Hypervisor.Devices, Agent);
+        Shares.Move(directory.Shared, network);
+    }
+
+    /// <summary>The pids of all that runs for it on the host, but for this process's own.</summary>
+    public IReadOnlyList<int> Processes() => [Hypervisor.Pid, .. _virtiofsd.Processes()];
 
     /// <summary>Waits for the agent and tells it who it is.</summary>
     /// <exception cref="VmException">The machine ended, or the agent did not answer in time.</exception>

@@ -1,3 +1,5 @@
+using KataLike.Linux;
+
 namespace KataLike.Runtime.Sandboxes;
 
 /// <summary>
@@ -9,11 +11,14 @@ internal sealed class PidHolder : IDisposable
     private readonly ManualResetEventSlim _over = new();
     private readonly Thread _thread;
 
-    public PidHolder()
+    /// <param name="network">The network namespace that the pid's is to be; null: the process's.</param>
+    public PidHolder(FileDescriptor? network = null)
     {
         var known = new TaskCompletionSource<int>();
         _thread = new Thread(() =>
         {
+            if (network is not null)
+                NetworkNamespaces.Enter(network);
             // "PID/task/TID"
             known.SetResult(int.Parse(Path.GetFileName(new FileInfo("/proc/thread-self").LinkTarget!)));
             _over.Wait();

@@ -4,6 +4,7 @@ using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Network;
+using KataLike.Runtime.Pools;
 using KataLike.Runtime.Storage;
 using KataLike.Runtime.Templates;
 
@@ -19,6 +20,9 @@ internal sealed record SandboxOptions(
 
     /// <summary>The configuration's path; null: the usual one.</summary>
     public string? ConfigurationPath { get; init; }
+
+    /// <summary>A machine that may be the sandbox's; null: the sandbox starts its own.</summary>
+    public PreparedMachine? Prepared { get; init; }
 
     /// <summary>When the bundle's config.json is there.</summary>
     public Task Described { get; init; } = Task.CompletedTask;
@@ -49,6 +53,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private Machine? _machine;
     private LoopbackForward? _forward;
     private HostCgroup? _cgroup;
+    private PidHolder? _pid;
     private TemplateChild? _templateChild;
     private Task? _shutdown;
     private bool _ending;
@@ -61,7 +66,7 @@ internal sealed class Sandbox : IAsyncDisposable
         _network = Task.Run(async () =>
         {
             await options.Described;
-            return SandboxNetwork.Open(Bundle.Load(options.Bundle).Spec.Linux, directory.Path);
+            return SandboxNetwork.Open(Bundle.Load(options.Bundle).Spec.Linux, directory.Path, options.Prepared?.Network);
         });
         Ready = Task.Run(BootAsync);
         _running = RunAsync();
@@ -75,8 +80,10 @@ internal sealed class Sandbox : IAsyncDisposable
     /// <summary>Why machine or agent are gone; by then every process has been marked as ended with 137.</summary>
     public Task<string> Died => _died.Task;
 
-    /// <summary>0 until QEMU runs.</summary>
-    public int HypervisorPid => _machine?.Hypervisor.Pid ?? 0;
+    /// <summary>
+    /// The pid by which callers on the host find the sandbox's network namespace: QEMU's, where that runs in it, else a thread's. 0 until QEMU runs.
+    /// </summary>
+    public int HostPid => _pid?.Pid ?? _machine?.Hypervisor.Pid ?? 0;
 
     /// <summary>A descriptor of one's own of the network namespace that stands for the sandbox's; null: it is gone, or never came to be.</summary>
     public FileDescriptor? HoldNetwork()
@@ -127,6 +134,8 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         var directory = options.Root.Sandbox(options.Id);
         directory.Acquire(EndingPatience);
+        if (options.Prepared is { } prepared)
+            directory.TryTakeOver(prepared.Directory);
         return new Sandbox(options, directory);
     }
 
@@ -276,7 +285,7 @@ internal sealed class Sandbox : IAsyncDisposable
         if (spec.Linux?.FindNamespace("pid")?.Path is not { Length: > 0 } path)
             return "";
         var containers = Containers;
-        if (containers.FirstOrDefault(other => other.HostPid != HypervisorPid && path == $"/proc/{other.HostPid}/ns/pid") is { } named)
+        if (containers.FirstOrDefault(other => other.HostPid != HostPid && path == $"/proc/{other.HostPid}/ns/pid") is { } named)
             return named.Id;
         foreach (var container in containers)
             await container.WakeAsync(cancel);
@@ -291,20 +300,23 @@ internal sealed class Sandbox : IAsyncDisposable
         var store = new TemplateStore(_options.Configuration.TemplateDirectory);
         if (template is not null && !store.Has(template.Key))
             _templateChild = new TemplateChild(_options.ConfigurationPath, store);
-        if (_options.JoinsCgroup)
-        {
-            _cgroup = HostCgroup.Of(bundle.Spec, File.ReadLines("/proc/self/mountinfo"));
-            _cgroup.Enter(Log);
-        }
+        var inCgroups = EnterCgroupsAsync(bundle.Spec);
+        // What is started shall be born there; what runs already is moved meanwhile.
+        if (_options.Prepared is null)
+            await inCgroups;
         var configuration = bundle.Choose(_options.Configuration);
         Timeline.Mark("bundle read");
         var network = await _network;
         Timeline.Mark("network namespace ready");
         var hotPlug = configuration.Machine == MachineType.Q35 && (configuration.UserNetwork || TakesDevices(bundle.Spec));
-        var space = configuration.UserNetwork ? network.StepAside() : network.Namespace;
         var plan = MachinePlan.For(configuration, bundle.Spec, hotPlug);
-        var machine = await Machine.StartAsync(
-            _options.Id, configuration, plan, template?.Fits(plan, _options.Configuration, configuration) is true ? template : null, Directory, space, Log);
+        if (await TakePreparedAsync(plan, configuration, network) is not { } machine)
+        {
+            await inCgroups;
+            var space = configuration.UserNetwork ? network.StepAside() : network.Namespace;
+            var fitting = template?.Fits(plan, _options.Configuration, configuration) is true ? template : null;
+            machine = await Machine.StartAsync(_options.Id, configuration, plan, fitting, Directory, space, Log);
+        }
         _machine = machine;
         _launched.SetResult();
         var plugging = network.PlugAsync(machine.HotPlug ? machine.Hypervisor.Devices : null, machine.Size.InitialVcpus);
@@ -316,6 +328,7 @@ internal sealed class Sandbox : IAsyncDisposable
         (BootId, GuestKernel) = (Short(answer.BootId), Short(answer.KernelRelease));
         await plugging;
         await UpdateNetworkAsync();
+        await inCgroups;
         Timeline.Mark("network told to the guest");
         if (_templateChild is { } child)
             _ = child.BeginAsync();
@@ -325,6 +338,39 @@ internal sealed class Sandbox : IAsyncDisposable
                 network.Namespace, machine.Vsock, (request, cancel) => CallAsync((agent, stop) => agent.ForwardPortAsync(request, stop), cancel), Log);
         }
     }
+
+    /// <summary>The machine that has been prepared, if it is what this sandbox needs; else that ends.</summary>
+    private async Task<Machine?> TakePreparedAsync(MachinePlan plan, Configuration configuration, SandboxNetwork network)
+    {
+        if (_options.Prepared is not { } prepared)
+            return null;
+        await using (prepared)
+        {
+            if (prepared.Take(TemplatePlan.Kind(_options.Configuration), plan, _options.Configuration, configuration) is not { } machine)
+                return null;
+            Timeline.MarkGuestBegins("prepared machine taken");
+            if (plan.Note is { } note)
+                Log(note);
+            machine.Become(_options.Configuration, Directory, network.Namespace);
+            if (!NetworkNamespaces.Same(prepared.Network, network.Namespace))
+                _pid = new PidHolder(network.Namespace);
+            return machine;
+        }
+    }
+
+    /// <summary>Those of the caller, in which a process of the pool was not born; and the one of the pod.</summary>
+    private Task EnterCgroupsAsync(Spec spec) => Task.Run(() =>
+    {
+        var mounts = File.ReadAllLines("/proc/self/mountinfo");
+        var others = _options.Prepared?.Processes ?? [];
+        if (_options.Prepared is { } prepared)
+            HostCgroup.OfProcess(prepared.CallersCgroups, mounts).Enter(others, Log);
+        if (_options.JoinsCgroup)
+        {
+            _cgroup = HostCgroup.Of(spec, mounts);
+            _cgroup.Enter(others, Log);
+        }
+    });
 
     /// <summary>Whether devices may come to the machine; if not, it boots quicker.</summary>
     private bool TakesDevices(Spec spec) => _options.RunsPoststop || spec.Hooks?.Prestart is { Count: > 0 } || spec.Hooks?.CreateRuntime is { Count: > 0 }
@@ -366,6 +412,7 @@ internal sealed class Sandbox : IAsyncDisposable
         NoteChange();
         if (_machine is { } machine)
             await machine.DisposeAsync();
+        _pid?.Dispose();
         if (_network.IsCompletedSuccessfully)
             await (await _network).DisposeAsync();
     }

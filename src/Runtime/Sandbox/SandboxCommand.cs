@@ -6,6 +6,7 @@ using KataLike.Contract.Sandbox;
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Cli;
+using KataLike.Runtime.Pools;
 using KataLike.Runtime.Shim;
 
 namespace KataLike.Runtime.Sandboxes;
@@ -15,18 +16,31 @@ internal static class SandboxCommand
 {
     private static readonly TimeSpan ExplainTime = TimeSpan.FromSeconds(10);
 
-    public static async Task<int> RunAsync(string[] arguments)
+    public static Task<int> RunAsync(string[] arguments)
+    {
+        try
+        {
+            return RunAsync(SandboxArguments.Parse(arguments), null);
+        }
+        catch (RuntimeException error)
+        {
+            Log.ToStandardError().Warning(error.Message);
+            return Task.FromResult(1);
+        }
+    }
+
+    /// <param name="prepared">A machine that may be the sandbox's; null: there is none yet.</param>
+    public static async Task<int> RunAsync(SandboxArguments parsed, PreparedMachine? prepared)
     {
         FileDescriptor? ready = null;
         var log = Log.ToStandardError();
         try
         {
-            var parsed = SandboxArguments.Parse(arguments);
             log = Log.Open(parsed.Log);
             if (parsed.TimelineDescriptor is { } timeline)
-                Timeline.WriteTo(new FileDescriptor(timeline));
+                Timeline.WriteTo(new FileDescriptor(timeline), isFresh: prepared is null);
             ready = parsed.ReadyDescriptor is { } number ? new FileDescriptor(number) : null;
-            await ServeAsync(parsed, log, () => Tell(ref ready, "ok"));
+            await ServeAsync(parsed, prepared, log, () => Tell(ref ready, "ok"));
             return 0;
         }
         catch (Exception error)
@@ -37,8 +51,10 @@ internal static class SandboxCommand
         }
     }
 
-    private static async Task ServeAsync(SandboxArguments arguments, Log log, Action ready)
+    private static async Task ServeAsync(SandboxArguments arguments, PreparedMachine? prepared, Log log, Action ready)
     {
+        if (prepared is not null)
+            prepared.Log = log.Warning;
         var configuration = Configuration.Load(arguments.Configuration);
         configuration = configuration with { Debug = configuration.Debug || arguments.Log.Debug };
         Timeline.Mark("configuration read");
@@ -51,6 +67,7 @@ internal static class SandboxCommand
         await using var sandbox = Sandbox.Begin(new SandboxOptions(arguments.Id, root, configuration, arguments.Bundle, log.Warning, RunsPoststop: shim)
         {
             JoinsCgroup = shim,
+            Prepared = prepared,
             Described = described.Task,
             ConfigurationPath = arguments.Configuration,
         });

@@ -49,6 +49,40 @@ internal sealed class SandboxDirectory(string path) : IDisposable
         }
     }
 
+    /// <summary>Becomes what the other one is, which this process owns too: its content stays, and its name is this one's.</summary>
+    /// <returns>False: they are of different file systems, and nothing has changed.</returns>
+    public bool TryTakeOver(SandboxDirectory other)
+    {
+        using var gate = EnterGate();
+        Directory.Delete(Path, recursive: true);
+        Dispose();
+        var taken = TryMove(other.Path, Path);
+        if (taken)
+        {
+            (_owned, other._owned) = (other._owned, null);
+        }
+        else
+        {
+            StateRoot.Make(Shared);
+            _owned = TryLock();
+        }
+        Write(new SandboxRecord(Environment.ProcessId, 0));
+        return taken;
+    }
+
+    private static bool TryMove(string from, string to)
+    {
+        try
+        {
+            Directory.Move(from, to);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Whether a living process owns it.</summary>
     public bool IsOwned()
     {

@@ -35,7 +35,7 @@ internal sealed class PodSandboxService(Sandboxes.Sandbox sandbox, TaskService t
     public async Task<StartSandboxResponse> Start(StartSandboxRequest request, TtrpcContext context)
     {
         await Holder.StartAsync(context.CancellationToken);
-        return new StartSandboxResponse { Pid = (uint)sandbox.HypervisorPid, CreatedAt = Timestamp.FromDateTimeOffset(_created) };
+        return new StartSandboxResponse { Pid = (uint)sandbox.HostPid, CreatedAt = Timestamp.FromDateTimeOffset(_created) };
     }
 
     public Task<PlatformResponse> Platform(PlatformRequest request, TtrpcContext context) => Task.FromResult(new PlatformResponse
@@ -67,7 +67,7 @@ internal sealed class PodSandboxService(Sandboxes.Sandbox sandbox, TaskService t
         return Task.FromResult(new SandboxStatusResponse
         {
             SandboxId = request.SandboxId,
-            Pid = (uint)sandbox.HypervisorPid,
+            Pid = (uint)sandbox.HostPid,
             State = Holder.Init.State == ProcessState.Running ? "SANDBOX_READY" : "SANDBOX_NOTREADY",
             CreatedAt = Timestamp.FromDateTimeOffset(_created),
             ExitedAt = exited.IsCompletedSuccessfully ? Timestamp.FromDateTimeOffset(exited.Result.At) : null,

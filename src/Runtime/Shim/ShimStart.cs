@@ -1,4 +1,3 @@
-using System.Text;
 using KataLike.Linux;
 using KataLike.Runtime.Sandboxes;
 
@@ -8,7 +7,6 @@ namespace KataLike.Runtime.Shim;
 internal static class ShimStart
 {
     private const int ListenerNumber = 3;
-    private const int ReadyNumber = 4;
 
     /// <exception cref="RuntimeException">The sandbox process did not come up.</exception>
     public static string Run(ShimArguments arguments, Bootstrap bootstrap, string bundle)
@@ -22,7 +20,11 @@ internal static class ShimStart
         {
             try
             {
-                Spawn(listener, SandboxArguments(arguments, bootstrap, bundle, group, address), bundle);
+                using var log = OpenLog(bundle);
+                SandboxProcess.Start(
+                    ConfigurationFile(bootstrap, bundle), SandboxArguments(arguments, bootstrap, bundle, group, address),
+                    log is null ? [(listener, ListenerNumber)] : [(listener, ListenerNumber), (log, 2)],
+                    $"the sandbox process ended before it was ready: see the log of containerd, bundle {bundle}");
             }
             catch
             {
@@ -41,15 +43,13 @@ internal static class ShimStart
     {
         List<string> command =
         [
-            "katalike", "sandbox", "--root", Root(arguments.Namespace), "--id", group, "--bundle", bundle,
-            "--door", "shim", "--listen-fd", $"{ListenerNumber}", "--ready-fd", $"{ReadyNumber}",
+            "--root", Root(arguments.Namespace), "--id", group, "--bundle", bundle,
+            "--door", "shim", "--listen-fd", $"{ListenerNumber}",
             "--namespace", arguments.Namespace, "--containerd-ttrpc", bootstrap.TtrpcAddress,
             "--publish-binary", arguments.PublishBinary, "--address", address,
         ];
         if (arguments.Debug)
             command.Add("--debug");
-        if (ConfigurationFile(bootstrap, bundle) is { } file)
-            command.AddRange(["--config", file]);
         return command;
     }
 
@@ -65,37 +65,6 @@ internal static class ShimStart
         return file;
     }
 
-    private static void Spawn(FileDescriptor listener, List<string> command, string bundle)
-    {
-        var (read, write) = Files.Pipe();
-        using (read)
-        {
-            using (write)
-            using (var log = OpenLog(bundle))
-            {
-                List<(FileDescriptor, int)> descriptors = [(listener, ListenerNumber), (write, ReadyNumber)];
-                if (log is not null)
-                    descriptors.Add((log, 2));
-                ChildProcess.Start(new ProcessStart
-                {
-                    Path = Environment.ProcessPath ?? "/proc/self/exe",
-                    Arguments = command,
-                    Environment = [.. Inherited()],
-                    Descriptors = descriptors,
-                    NewSession = true,
-                    WorkingDirectory = "/",
-                }).Dispose();
-            }
-            AwaitReady(read, bundle);
-        }
-    }
-
-    private static IEnumerable<string> Inherited() =>
-        from name in (string[])["PATH", "HOME", "TMPDIR"]
-        let value = Environment.GetEnvironmentVariable(name)
-        where value is not null
-        select $"{name}={value}";
-
     /// <summary>The FIFO that containerd reads; non-blocking, so that nobody ever waits for its reader. Null where there is none.</summary>
     private static FileDescriptor? OpenLog(string bundle)
     {
@@ -107,20 +76,6 @@ internal static class ShimStart
         {
             return null;
         }
-    }
-
-    private static void AwaitReady(FileDescriptor pipe, string bundle)
-    {
-        var line = new StringBuilder();
-        Span<byte> buffer = stackalloc byte[512];
-        for (nint count; (count = Files.TryRead(pipe, buffer)) > 0;)
-            line.Append(Encoding.UTF8.GetString(buffer[..(int)count]));
-        var answer = line.ToString().TrimEnd('\n');
-        if (answer == "ok")
-            return;
-        throw new RuntimeException(answer.StartsWith("error: ", StringComparison.Ordinal)
-            ? answer["error: ".Length..]
-            : $"the sandbox process ended before it was ready: see the log of containerd, bundle {bundle}");
     }
 
     /// <summary>containerd finds the sandbox again by this file after its own restart.</summary>

@@ -58,7 +58,7 @@ internal sealed class TaskService : ITaskService
     /// <summary>Completes when the ends of all containers that have ended are written down.</summary>
     public Task Recorded => Task.WhenAll(_processes.Values.Where(process => process.Process.Exited.IsCompleted).Select(process => process.Recorded));
 
-    private uint Pid => (uint)_sandbox.HypervisorPid;
+    private uint Pid => (uint)_sandbox.HostPid;
 
     private uint PidOf(string id) => (uint)_sandbox.Get(id).HostPid;
 

@@ -19,7 +19,7 @@ internal sealed class ShareNamespace : IDisposable
 
     private readonly BlockingCollection<Action> _work = [];
     private readonly Thread _thread;
-    private readonly string _shared;
+    private string _shared;
     private FileDescriptor? _writable;
 
     private ShareNamespace(string shared)
@@ -46,6 +46,13 @@ internal sealed class ShareNamespace : IDisposable
             space.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The mount point has been renamed, and children are from now on started in this network namespace.</summary>
+    public void Move(string shared, FileDescriptor network)
+    {
+        _shared = shared;
+        Run(() => NetworkNamespaces.Enter(network));
     }
 
     /// <summary>Starts a child that lives no longer than this object.</summary>

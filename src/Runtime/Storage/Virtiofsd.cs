@@ -28,6 +28,9 @@ internal sealed class Virtiofsd : IAsyncDisposable
 
     public Task Exited => _process.Exited;
 
+    /// <summary>Its pids: the server is a child of the one that was started, in a pid namespace.</summary>
+    public IReadOnlyList<int> Processes() => [_process.Pid, .. Linux.Processes.ChildrenOf(_process.Pid)];
+
     /// <param name="directory">Where its socket has a name for the moment between listening and connecting.</param>
     public static Virtiofsd Start(string program, string shared, ShareNamespace parent, FileDescriptor directory, string logPath)
     {

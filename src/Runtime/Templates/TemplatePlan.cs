@@ -8,11 +8,14 @@ namespace KataLike.Runtime.Templates;
 /// <summary>The machine of the configured size that is saved, and whatever must be the same for a copy to go on where it stopped.</summary>
 internal sealed record TemplatePlan(MachinePlan Machine, string Key)
 {
-    /// <summary>The template for a configuration; null: machines of that kind are not saved.</summary>
-    public static TemplatePlan? For(Configuration configuration)
+    /// <summary>The template for a configuration; null: there is to be none, or machines of that kind are not saved.</summary>
+    public static TemplatePlan? For(Configuration configuration) => configuration.Templates ? Kind(configuration) : null;
+
+    /// <summary>The same, whether machines of that kind are to be saved or not.</summary>
+    public static TemplatePlan? Kind(Configuration configuration)
     {
         // microvm has no bus for the devices that a copy is given; what an administrator adds to QEMU, or an image, may not be copied.
-        if (!configuration.Templates || configuration is not
+        if (configuration is not
             { Machine: MachineType.Q35, Image: null, HypervisorParameters: [], ExactVcpus: 0, ExactMemoryMib: 0, Debug: false })
             return null;
         var machine = MachinePlan.For(configuration, new Spec { OciVersion = "1.0.2" }, hotPlug: true);

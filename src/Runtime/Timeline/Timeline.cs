@@ -33,7 +33,7 @@ internal static class Timeline
     public static List<TimelineMark> Keep()
     {
         var marks = new List<TimelineMark>();
-        Begin(Lane.Command, mark =>
+        Begin(Lane.Command, isFresh: true, mark =>
         {
             lock (Lock)
                 marks.Add(mark);
@@ -43,8 +43,9 @@ internal static class Timeline
 
     /// <summary>Writes marks of the sandbox process as lines, beginning with the process's own start.</summary>
     /// <param name="pipe">Taken over. A mark that does not go in is lost.</param>
-    public static void WriteTo(FileDescriptor pipe) =>
-        Begin(Lane.Sandbox, mark => Files.TryWrite(pipe, Encoding.ASCII.GetBytes($"{mark.Lane} {mark.At} {mark.Name}\n")));
+    /// <param name="isFresh">False: it has waited in the pool, and begins here.</param>
+    public static void WriteTo(FileDescriptor pipe, bool isFresh) =>
+        Begin(Lane.Sandbox, isFresh, mark => Files.TryWrite(pipe, Encoding.ASCII.GetBytes($"{mark.Lane} {mark.At} {mark.Name}\n")));
 
     public static void Mark(string name) => _take?.Invoke(new(_lane, Stopwatch.GetTimestamp(), name));
 
@@ -78,12 +79,12 @@ internal static class Timeline
         return marks;
     }
 
-    private static void Begin(Lane lane, Action<TimelineMark> take)
+    private static void Begin(Lane lane, bool isFresh, Action<TimelineMark> take)
     {
         (_lane, _take) = (lane, take);
         // Nobody tells when a process was executed. Until here it has done nothing but compute.
-        var computed = (long)Environment.CpuUsage.TotalTime.TotalNanoseconds;
-        take(new(lane, Stopwatch.GetTimestamp() - computed, "process executed"));
+        if (isFresh)
+            take(new(lane, Stopwatch.GetTimestamp() - (long)Environment.CpuUsage.TotalTime.TotalNanoseconds, "process executed"));
         Mark("arguments understood");
     }
 }

@@ -1,5 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using KataLike.EndToEnd.Tests.CommandLine;
+using KataLike.EndToEnd.Tests.Network;
 
 namespace KataLike.EndToEnd.Tests.Containerd;
 
@@ -57,6 +59,38 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
 
         Assert.True(run.ExitCode == 5 && run.Text.Contains("/dev/", StringComparison.Ordinal), Explain(run));
         await AssertNothingLeftAsync(id);
+    }
+
+    [SkippableFact]
+    public async Task A_machine_of_the_pool_is_where_one_of_its_own_would_be()
+    {
+        Require();
+        var directory = Directory.CreateTempSubdirectory("katalike-pool-").FullName;
+        await using (var pool = new MachinePool(directory, 1))
+        await using (var network = await PodNamespace.MakeAsync())
+        {
+            await pool.StartAsync();
+            var (id, waiting) = (NewId(), Assert.Single(pool.Waiting));
+            var machine = pool.MachineOf(waiting);
+            Assert.DoesNotContain(machine, containerd.Processes());
+
+            var run = await containerd.RunAsync(
+                KataLike, id, ["-d", "--runtime-config-path", pool.Configuration, "--with-ns", $"network:{network.Path}"], ["sleep", "1000"]);
+
+            Assert.True(run.ExitCode == 0, Explain(run));
+            // The cgroup, and the namespace of the pid that containerd was told, are those that a process started by the shim would have.
+            Assert.Contains(waiting, containerd.Processes());
+            Assert.Contains(machine, containerd.Processes());
+            Assert.Equal(2, containerd.Processes("virtiofsd").Count);
+            var pid = (await containerd.CtrAsync("task", "ls")).Text.Split('\n').Single(line => line.StartsWith(id, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1];
+            Assert.Equal(File.ResolveLinkTarget(network.Path, false)!.Name, File.ResolveLinkTarget($"/proc/{pid}/ns/net", false)!.Name);
+            Assert.True((await containerd.CtrAsync("task", "exec", "--exec-id", "e", id, "true")).ExitCode == 0);
+            await containerd.CtrAsync("task", "kill", "-s", "KILL", id);
+            await ContainerdDaemon.UntilAsync("the task is deleted", async () => (await containerd.CtrAsync("task", "rm", id)).ExitCode == 0);
+            await containerd.CtrAsync("container", "rm", id);
+            await AssertNothingLeftAsync(id);
+        }
+        Directory.Delete(directory, recursive: true);
     }
 
     [SkippableTheory]

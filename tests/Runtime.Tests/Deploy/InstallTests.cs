@@ -59,7 +59,7 @@ public sealed class InstallTests : IDisposable
         Assert.Equal(
             [
                 "installed  /opt/kl/bin/katalike", "unchanged  /opt/kl/bin/containerd-shim-katalike-v2", "unchanged  /opt/kl/share/katalike/vmlinux",
-                "unchanged  /opt/kl/share/katalike/initrd", "kept       /etc/katalike/config.toml: yours", "installed  /etc/containerd/conf.d/katalike.toml",
+                "unchanged  /opt/kl/share/katalike/initrd", "unchanged  /etc/systemd/system/katalike-pool.service", "kept       /etc/katalike/config.toml: yours", "installed  /etc/containerd/conf.d/katalike.toml",
                 "kept       /etc/crio/crio.conf.d/50-katalike.conf: not written by katalike install", "unchanged  /etc/containers/containers.conf.d/katalike.conf",
             ], _said);
         Assert.Equal("a new program", File.ReadAllText($"{Root}/opt/kl/bin/katalike"));

@@ -44,6 +44,39 @@ public sealed class SandboxDirectoryTests : IDisposable
     }
 
     [Fact]
+    public void WhatAnotherDirectoryHoldsCanBecomeItsOwn()
+    {
+        var other = new SandboxDirectory($"{_root}/members/1");
+        other.Acquire();
+        File.WriteAllText($"{other.Path}/console.log", "said");
+        using var sandbox = Root.Sandbox("s");
+        sandbox.Acquire();
+        Assert.True(sandbox.TryTakeOver(other));
+        Assert.Equal("said", File.ReadAllText($"{sandbox.Path}/console.log"));
+        Assert.False(Directory.Exists(other.Path));
+        Assert.True(Root.Sandbox("s").IsOwned());
+        Assert.Equal(Environment.ProcessId, sandbox.Read()!.Pid);
+        other.Remove();
+        Assert.True(Directory.Exists(sandbox.Path));
+        sandbox.Remove();
+        Assert.False(Directory.Exists(sandbox.Path));
+    }
+
+    [Fact]
+    public void WhatIsOnAnotherFileSystemStaysThere()
+    {
+        var other = new SandboxDirectory($"/dev/shm/katalike-{Guid.NewGuid():n}/1");
+        other.Acquire();
+        using var sandbox = Root.Sandbox("s");
+        sandbox.Acquire();
+        Assert.False(sandbox.TryTakeOver(other));
+        Assert.True(Root.Sandbox("s").IsOwned() && Directory.Exists(sandbox.Shared) && other.IsOwned());
+        sandbox.Remove();
+        other.Remove();
+        Directory.Delete(Path.GetDirectoryName(other.Path)!);
+    }
+
+    [Fact]
     public void WhatWasLeftBehindIsClearedAndTaken()
     {
         Directory.CreateDirectory($"{_root}/sandboxes/s/shared/deep");

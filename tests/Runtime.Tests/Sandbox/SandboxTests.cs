@@ -68,7 +68,7 @@ public sealed class SandboxTests : IDisposable
         var container = await sandbox.CreateAsync(Request("c1", null, null), CancellationToken.None);
         await container.StartAsync(CancellationToken.None);
 
-        Assert.True(Processes.Kill(sandbox.HypervisorPid, 9));
+        Assert.True(Processes.Kill(sandbox.HostPid, 9));
         Assert.Equal("qemu was killed by signal 9", await sandbox.Died.WaitAsync(TimeSpan.FromSeconds(30)));
         Assert.Equal(137u, (await container.Init.Exited).Status);
         await container.DeleteAsync();
