@@ -1,5 +1,3 @@
-using System.Text;
-using Google.Protobuf;
 using KataLike.Agent.Containers;
 using KataLike.Agent.Service;
 using KataLike.Agent.Streams;
@@ -20,7 +18,7 @@ internal static class Rehearsal
     public static async Task RunAsync(EventLoop loop, AgentService agent)
     {
         var rootfs = Directory.CreateDirectory(Overlays.SharedPath($"{RehearsedContainer.Id}/rootfs")).FullName;
-        if (!StaticProgram.Write($"{rootfs}/exit", RehearsedContainer.Program))
+        if (!RehearsedContainer.Programs.All(program => StaticProgram.Write($"{rootfs}/{program.Name}", program.Code)))
             return;
         var (ours, theirs) = UnixSockets.Pair();
         var served = new TtrpcServer(AgentServiceTable.For(agent)).ServeAsync(new ControlStream(loop, theirs));
@@ -33,15 +31,7 @@ internal static class Rehearsal
     private static async Task PlayAsync(AgentClient agent)
     {
         await agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { new NetworkInterface { Id = NetworkDevices.Loopback, Up = true } } });
-        await agent.CreateContainerAsync(new CreateContainerRequest
-        {
-            Id = RehearsedContainer.Id,
-            Config = ByteString.CopyFrom(Encoding.UTF8.GetBytes(RehearsedContainer.Config)),
-            Overlay = new Overlay { Rootfs = $"{RehearsedContainer.Id}/rootfs" },
-            Bundle = "/",
-        });
-        await agent.StartContainerAsync(new StartContainerRequest { Id = RehearsedContainer.Id });
-        await agent.WaitAsync(new WaitRequest { Id = RehearsedContainer.Id });
-        await agent.DeleteAsync(new DeleteRequest { Id = RehearsedContainer.Id });
+        await RehearsedContainer.PlayAsync(
+            agent, new CreateContainerRequest { Overlay = new Overlay { Rootfs = $"{RehearsedContainer.Id}/rootfs" }, Bundle = "/" });
     }
 }

@@ -275,13 +275,10 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
                 Bundle = request.Bundle,
                 Adopt = launch.Adopt,
             });
-            if (_namespaces is null || _held == request.Id)
+            if (!request.Rehearsal)
             {
-                // The object that this one takes the place of may be in use, and is let live: there is one at most.
-                _namespaces = container.Namespaces.Duplicate();
-                _held = null;
+                Found(request.Id, container);
             }
-            network.Adopt(_namespaces[Namespaces.Network]);
             container.Cgroup.WatchMemoryEvents(() => _outOfMemory.Writer.TryWrite(request.Id));
             return new HostedContainer(container, streams, launch.Adopt(container.Process.Pid));
         }
@@ -290,5 +287,17 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
             streams.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The first container's namespaces are those that others can share.</summary>
+    private void Found(string id, Container container)
+    {
+        if (_namespaces is null || _held == id)
+        {
+            // The object that this one takes the place of may be in use, and is let live: there is one at most.
+            _namespaces = container.Namespaces.Duplicate();
+            _held = null;
+        }
+        network.Adopt(_namespaces[Namespaces.Network]);
     }
 }

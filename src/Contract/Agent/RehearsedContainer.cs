@@ -1,22 +1,40 @@
+using System.Text;
+using Google.Protobuf;
+using KataLike.Contract.Oci;
+
 namespace KataLike.Contract.Agent;
 
-/// <summary>A container whose life is played where nobody waits for it, so that what happens in a machine for the first time has happened.</summary>
+/// <summary>A container whose life is played where nobody waits for it, so that what happens in a machine for the first time
+/// has happened: types are laid out, threads started, the kernel's caches filled, and code is translated where it is emulated.</summary>
 public static class RehearsedContainer
 {
     public const string Id = "rehearsal";
 
-    /// <summary>Exits at once with 0 (x86-64).</summary>
-    public static ReadOnlySpan<byte> Program =>
+    /// <summary>The files of its root file system: names, and instructions (x86-64).</summary>
+    public static IReadOnlyList<(string Name, byte[] Code)> Programs { get; } =
     [
-        0xb8, 0x3c, 0x00, 0x00, 0x00, // eax = exit
-        0x31, 0xff,                   // edi = 0
-        0x0f, 0x05,                   // syscall
+        ("wait",
+        [
+            0xb8, 0x22, 0x00, 0x00, 0x00, // eax = pause
+            0x0f, 0x05,                   // syscall
+            0xeb, 0xf7,                   // again
+        ]),
+        ("exit",
+        [
+            0xb8, 0x3c, 0x00, 0x00, 0x00, // eax = exit
+            0x31, 0xff,                   // edi = 0
+            0x0f, 0x05,                   // syscall
+        ]),
     ];
 
-    /// <summary>What containerd's clients say by default, as far as the guest sees it. The program is /exit.</summary>
-    public const string Config = """
+    private const uint SigKill = 9;
+
+    private const string Exec = """{"args": ["/exit"], "env": ["PATH=/"], "cwd": "/", "user": {"uid": 0, "gid": 0}}""";
+
+    /// <summary>What containerd's clients say by default, as far as the guest sees it.</summary>
+    private const string Config = """
         {"ociVersion": "1.1.0", "hostname": "rehearsal", "root": {"path": "rootfs"},
-        "process": {"args": ["/exit"], "env": ["PATH=/"], "cwd": "/", "user": {"uid": 0, "gid": 0, "additionalGids": [0]},
+        "process": {"args": ["/wait"], "env": ["PATH=/"], "cwd": "/", "user": {"uid": 0, "gid": 0, "additionalGids": [0]},
           "noNewPrivileges": true, "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
           "capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"], "effective": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_CHOWN", "CAP_KILL"]}},
         "mounts": [
@@ -32,4 +50,21 @@ public static class RehearsedContainer
           "resources": {"devices": [{"allow": false, "access": "rwm"}], "memory": {"limit": 67108864}, "cpu": {"shares": 1024, "quota": 100000, "period": 100000}, "pids": {"limit": 100}},
           "maskedPaths": ["/proc/kcore", "/proc/timer_list", "/sys/firmware"], "readonlyPaths": ["/proc/bus", "/proc/sys"]}}
         """;
+
+    public static Spec Spec => Spec.Parse(Encoding.UTF8.GetBytes(Config));
+
+    /// <summary>Its life: made, started, a process added that ends, killed, deleted.</summary>
+    /// <param name="request">Where its files and streams are.</param>
+    public static async Task PlayAsync(AgentClient agent, CreateContainerRequest request, CancellationToken cancel = default)
+    {
+        (request.Id, request.Config) = (Id, ByteString.CopyFromUtf8(Config));
+        await agent.CreateContainerAsync(request, cancel);
+        await agent.StartContainerAsync(new StartContainerRequest { Id = Id }, cancel);
+        await agent.ExecAsync(new ExecRequest { Id = Id, ExecId = Id, Process = ByteString.CopyFromUtf8(Exec) }, cancel);
+        await agent.WaitAsync(new WaitRequest { Id = Id, ExecId = Id }, cancel);
+        await agent.DeleteAsync(new DeleteRequest { Id = Id, ExecId = Id }, cancel);
+        await agent.SignalAsync(new SignalRequest { Id = Id, Signal = SigKill }, cancel);
+        await agent.WaitAsync(new WaitRequest { Id = Id }, cancel);
+        await agent.DeleteAsync(new DeleteRequest { Id = Id }, cancel);
+    }
 }

@@ -1,7 +1,4 @@
-using System.Text;
-using Google.Protobuf;
 using KataLike.Contract.Agent;
-using KataLike.Contract.Oci;
 using KataLike.Linux;
 using KataLike.Runtime.Sandboxes;
 using KataLike.Runtime.Storage;
@@ -20,33 +17,19 @@ internal static class MachineRehearsal
     /// <param name="directory">Of the host, in which its bundle is for that time.</param>
     public static async Task PlayAsync(Machine machine, string directory, CancellationToken cancel)
     {
-        var rootfs = Directory.CreateDirectory($"{directory}/{Id}/rootfs").FullName;
-        if (StaticProgram.Write($"{rootfs}/exit", RehearsedContainer.Program))
-        {
-            var config = Encoding.UTF8.GetBytes(RehearsedContainer.Config);
-            await PlayAsync(machine, new Bundle($"{directory}/{Id}", config, Spec.Parse(config)), cancel);
-        }
-        Directory.Delete($"{directory}/{Id}", recursive: true);
+        var bundle = $"{directory}/{Id}";
+        var rootfs = Directory.CreateDirectory($"{bundle}/rootfs").FullName;
+        if (RehearsedContainer.Programs.All(program => StaticProgram.Write($"{rootfs}/{program.Name}", program.Code)))
+            await PlayAsync(machine, SharePlan.From(RehearsedContainer.Spec, Id, bundle, []), cancel);
+        Directory.Delete(bundle, recursive: true);
     }
 
-    private static async Task PlayAsync(Machine machine, Bundle bundle, CancellationToken cancel)
+    private static async Task PlayAsync(Machine machine, SharePlan plan, CancellationToken cancel)
     {
-        var plan = SharePlan.From(bundle.Spec, Id, bundle.Directory, []);
         machine.Shares.Attach(Id, plan);
         var streams = new StreamChannels(machine.Vsock, new ProcessStreams(Terminal: false, Nothing(), Nothing(), Nothing()));
-        var request = new CreateContainerRequest
-        {
-            Id = Id,
-            Config = ByteString.CopyFrom(bundle.Config),
-            Overlay = plan.Overlay,
-            Bundle = bundle.Directory,
-            Streams = streams.Ports,
-        };
-        await machine.Agent.CreateContainerAsync(request, cancel);
-        await machine.Agent.StartContainerAsync(new StartContainerRequest { Id = Id }, cancel);
-        await machine.Agent.WaitAsync(new WaitRequest { Id = Id }, cancel);
+        await RehearsedContainer.PlayAsync(machine.Agent, new CreateContainerRequest { Overlay = plan.Overlay, Bundle = "/", Streams = streams.Ports, Rehearsal = true }, cancel);
         await streams.Drained.WaitAsync(cancel);
-        await machine.Agent.DeleteAsync(new DeleteRequest { Id = Id }, cancel);
         machine.Shares.Detach(Id);
     }
 

@@ -74,14 +74,14 @@ internal sealed class PreparedMachine : IAsyncDisposable
     public static TemplatePlan Require(Configuration configuration) =>
         TemplatePlan.Kind(configuration) ?? throw new RuntimeException("no pool for this configuration: it needs machine = \"q35\", and debug = false");
 
-    /// <summary>The machine, which is the caller's from here on; null: it is not what the caller needs.</summary>
+    /// <summary>The machine, which is the caller's from here on; null: it is not what the caller needs, or its directory was not taken over.</summary>
     /// <param name="kind">What machines of the caller's configuration are made of.</param>
     /// <param name="plan">For the sandbox.</param>
     /// <param name="configured">Of the file.</param>
     /// <param name="chosen">What the sandbox makes of it.</param>
     public Machine? Take(TemplatePlan? kind, MachinePlan plan, Configuration configured, Configuration chosen)
     {
-        if (_machine is not { } machine || Ended.IsCompleted || kind is null || !kind.Fits(plan, configured, chosen)
+        if (_machine is not { } machine || Ended.IsCompleted || Directory.IsHeld || kind is null || !kind.Fits(plan, configured, chosen)
             || (kind.Key, kind.Machine.Programs, configured.Templates) != (_kind.Key, _kind.Machine.Programs, _configuration.Templates)
             || chosen.UserNetwork || plan.Spec.Parallel)
             return null;

@@ -134,8 +134,8 @@ internal sealed class Sandbox : IAsyncDisposable
     {
         var directory = options.Root.Sandbox(options.Id);
         directory.Acquire(EndingPatience);
-        if (options.Prepared is { } prepared)
-            directory.TryTakeOver(prepared.Directory);
+        if (options.Prepared is { } prepared && !directory.TryTakeOver(prepared.Directory))
+            options.Log?.Invoke($"no machine of the pool can be used: {prepared.Directory.Path} is on another file system than {directory.Path} (directory in section [pool])");
         return new Sandbox(options, directory);
     }
 

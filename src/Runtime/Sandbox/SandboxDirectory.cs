@@ -36,6 +36,9 @@ internal sealed class SandboxDirectory(string path) : IDisposable
     /// <summary>The directory, for sockets: bound and dialled through it, so that the path may be long.</summary>
     public FileDescriptor Handle => _owned ?? throw new InvalidOperationException("the directory is not owned");
 
+    /// <summary>Whether it is this object that owns it.</summary>
+    public bool IsHeld => _owned is not null;
+
     /// <summary>Makes the directory, or takes over one that was left behind, and owns it until disposed.</summary>
     /// <param name="patience">For an owner that is ending.</param>
     /// <exception cref="RuntimeException">A living process owns it.</exception>

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using KataLike.EndToEnd.Tests.Containerd;
+using KataLike.EndToEnd.Tests.Cri;
 
 namespace KataLike.EndToEnd.Tests.CommandLine;
 
@@ -8,15 +9,22 @@ namespace KataLike.EndToEnd.Tests.CommandLine;
 internal sealed class MachinePool : IAsyncDisposable
 {
     private readonly string _directory;
+    private readonly NodeNamespaces? _node;
     private Process? _keeper;
 
-    /// <param name="directory">Of the case: the pool is below it.</param>
-    public MachinePool(string directory, int size)
+    /// <param name="configuration">The file to write.</param>
+    /// <param name="directory">Of the pool: on the file system of the sandboxes' directories, or no machine can be used.</param>
+    /// <param name="node">Where the pool is kept; null: on the host itself.</param>
+    public MachinePool(string configuration, string directory, int size, NodeNamespaces? node = null)
     {
-        (_directory, Size) = ($"{directory}/pool", size);
-        Configuration = $"{directory}/pool.toml";
-        File.WriteAllText(Configuration, $"[pool]\nsize = {size}\ndirectory = \"{_directory}\"\n[annotations]\nallowed = [\"template\"]\n");
+        (Configuration, Size, _node) = (configuration, size, node);
+        // As it is seen from here.
+        _directory = node?.Path(directory) ?? directory;
+        File.WriteAllText(Configuration, $"[pool]\nsize = {size}\ndirectory = \"{directory}\"\n[annotations]\nallowed = [\"template\"]\n");
     }
+
+    /// <summary>For a case of the command line: all of it is in the case's directory.</summary>
+    public static MachinePool In(string directory, int size) => new($"{directory}/pool.toml", $"{directory}/pool", size);
 
     public string Configuration { get; }
 
@@ -34,7 +42,8 @@ internal sealed class MachinePool : IAsyncDisposable
     /// <summary>Returns when all are ready.</summary>
     public async Task StartAsync()
     {
-        _keeper = Process.Start(new ProcessStartInfo(Repository.Path("out/bin/katalike"), ["--config", Configuration, "pool"]) { RedirectStandardOutput = true })!;
+        string[] command = [.. _node?.Enter ?? [], Repository.Path("out/bin/katalike"), "--config", Configuration, "pool"];
+        _keeper = Process.Start(new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true })!;
         await ReadyAsync();
     }
 

@@ -14,7 +14,7 @@ public sealed class PoolTests : CommandLineCase
     public async Task Each_sandbox_gets_a_machine_of_its_own_and_another_takes_its_place()
     {
         var runtime = Runtime("katalike");
-        await using var pool = new MachinePool(Directory, 2);
+        await using var pool = MachinePool.In(Directory, 2);
         await pool.StartAsync();
         var seen = new HashSet<string>();
         var pids = new HashSet<int>();
@@ -51,7 +51,7 @@ public sealed class PoolTests : CommandLineCase
     public async Task A_pool_that_is_killed_takes_along_what_waits_and_nothing_else()
     {
         var runtime = Runtime("katalike");
-        await using var pool = new MachinePool(Directory, 1);
+        await using var pool = MachinePool.In(Directory, 1);
         await pool.StartAsync();
         AssertOk(await runtime.DetachAsync("--config", pool.Configuration, "run", "-d", "--bundle", Bundle("sleep", "1000").Path, Id));
         Assert.True(MachinePool.IsOfOne(SandboxPid(runtime, Id)));
@@ -77,7 +77,7 @@ public sealed class PoolTests : CommandLineCase
     public async Task A_machine_that_ends_while_it_waits_is_replaced()
     {
         var runtime = Runtime("katalike");
-        await using var pool = new MachinePool(Directory, 1);
+        await using var pool = MachinePool.In(Directory, 1);
         await pool.StartAsync();
         var waiting = Assert.Single(pool.Waiting);
         await HostCommand.RunAsync("kill", ["-KILL", $"{pool.MachineOf(waiting)}"]);
@@ -90,7 +90,7 @@ public sealed class PoolTests : CommandLineCase
     public async Task A_sandbox_that_needs_another_machine_starts_its_own()
     {
         var runtime = Runtime("katalike");
-        await using var pool = new MachinePool(Directory, 1);
+        await using var pool = MachinePool.In(Directory, 1);
         await pool.StartAsync();
         var bundle = Bundle();
         bundle.Write(["cat", "/proc/uptime"], spec => spec["annotations"] = new JsonObject { ["katalike.io/template"] = "false" });
@@ -112,7 +112,7 @@ public sealed class PoolTests : CommandLineCase
     public async Task A_machine_that_waited_is_in_the_network_of_its_sandbox()
     {
         var runtime = Runtime("katalike");
-        await using var pool = new MachinePool(Directory, 1);
+        await using var pool = MachinePool.In(Directory, 1);
         await pool.StartAsync();
         await using var node = await NetworkNode.MakeAsync(Directory);
         var pod = await node.AddPodAsync();
@@ -132,10 +132,27 @@ public sealed class PoolTests : CommandLineCase
     }
 
     [SkippableFact]
+    public async Task A_pool_on_another_file_system_is_told_and_not_used()
+    {
+        var runtime = Runtime("katalike");
+        var place = $"/dev/shm/{Id}";
+        Skip.If(new DriveInfo(Directory).DriveFormat == new DriveInfo("/dev/shm").DriveFormat, "/dev/shm is on no file system of its own");
+        await using (var pool = new MachinePool($"{Directory}/pool.toml", place, 1))
+        {
+            await pool.StartAsync();
+            var log = $"{Directory}/log";
+            AssertOk(await runtime.RunAsync("--config", pool.Configuration, "--log", log, "run", "--bundle", Bundle("true").Path, Id));
+            Assert.Contains($"no machine of the pool can be used: {place}/members/", await File.ReadAllTextAsync(log), StringComparison.Ordinal);
+            await pool.StopAsync();
+        }
+        System.IO.Directory.Delete(place, recursive: true);
+    }
+
+    [SkippableFact]
     public async Task One_process_keeps_a_pool_and_its_size_must_be_said()
     {
         var runtime = Runtime("katalike");
-        await using var pool = new MachinePool(Directory, 1);
+        await using var pool = MachinePool.In(Directory, 1);
         await pool.StartAsync();
         AssertRefused(await runtime.RunAsync("--config", pool.Configuration, "pool"), 1, "pool: another process keeps the one in");
         await File.WriteAllTextAsync($"{Directory}/none.toml", "");

@@ -65,8 +65,9 @@ public sealed class ContainerdTests(ContainerdDaemon containerd) : IClassFixture
     public async Task A_machine_of_the_pool_is_where_one_of_its_own_would_be()
     {
         Require();
-        var directory = Directory.CreateTempSubdirectory("katalike-pool-").FullName;
-        await using (var pool = new MachinePool(directory, 1))
+        var directory = $"/run/katalike/pool-{Guid.NewGuid():n}";
+        Directory.CreateDirectory(directory);
+        await using (var pool = MachinePool.In(directory, 1))
         await using (var network = await PodNamespace.MakeAsync())
         {
             await pool.StartAsync();

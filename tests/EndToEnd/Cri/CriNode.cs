@@ -12,6 +12,9 @@ public sealed class CriNode : IAsyncLifetime
     public const string Image = "localhost/busybox:latest";
     public const string KataLike = "katalike", Runc = "runc";
 
+    /// <summary>With the configuration <see cref="PoolConfiguration"/>.</summary>
+    public const string KataLikePool = "katalike-pool";
+
     /// <summary>By containerd's Sandbox API (version 2 and later).</summary>
     public const string KataLikeSandbox = "katalike-sandbox";
     private const string PauseImage = "localhost/pause:latest";
@@ -49,6 +52,9 @@ public sealed class CriNode : IAsyncLifetime
     internal NodeNamespaces Namespaces => _namespaces!;
 
     internal CriClient Cri => new(_connection!);
+
+    /// <summary>A file for a test to write.</summary>
+    public string PoolConfiguration => $"{_directory}/pool.toml";
 
     private string Socket => $"{_directory}/c.sock";
 
@@ -146,7 +152,7 @@ public sealed class CriNode : IAsyncLifetime
             .. File.ReadLines($"/proc/{_namespaces.Pid}/mounts").Select(line => $"mount {line.Split(' ')[1]}"),
             .. links.Where(name => name != Bridge).Select(name => $"link {name}"),
             .. rules.Select(rule => $"rule {rule}"),
-            .. files.Select(path => $"file {path}"),
+            .. files.Where(path => !path.Contains("/katalike/pool/", StringComparison.Ordinal)).Select(path => $"file {path}"),
             .. Cgroups().SelectMany(cgroup => Directory.EnumerateDirectories(cgroup, "*", SearchOption.AllDirectories)).Select(path => $"cgroup {path}"),
         ]);
     }
@@ -236,6 +242,11 @@ public sealed class CriNode : IAsyncLifetime
         [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{KataLike}]
         runtime_type = "io.containerd.katalike.v2"
         privileged_without_host_devices = true
+        [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{KataLikePool}]
+        runtime_type = "io.containerd.katalike.v2"
+        privileged_without_host_devices = true
+        [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{KataLikePool}.options]
+        ConfigPath = "{PoolConfiguration}"
         [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{KataLikeSandbox}]
         runtime_type = "io.containerd.katalike.v2"
         sandboxer = "shim"

@@ -1,3 +1,4 @@
+using KataLike.EndToEnd.Tests.CommandLine;
 using KataLike.EndToEnd.Tests.Cri.Api;
 
 namespace KataLike.EndToEnd.Tests.Cri;
@@ -14,7 +15,20 @@ public sealed class PodLifecycleTests(CriNode node) : IClassFixture<CriNode>
         return LifeAsync(node, handler);
     }
 
-    internal static async Task LifeAsync(CriNode node, string handler)
+    [SkippableFact]
+    public async Task A_pod_in_a_machine_of_the_pool_goes_through_the_same()
+    {
+        Skip.If(node.Missing is not null, node.Missing);
+        await using var pool = new MachinePool(node.PoolConfiguration, "/run/katalike/pool", 1, node.Namespaces);
+        await pool.StartAsync();
+        var waiting = Assert.Single(pool.Waiting);
+        await LifeAsync(node, CriNode.KataLikePool, () => Assert.Contains(waiting, node.Processes()));
+        await pool.ReadyAsync();
+        await pool.StopAsync();
+    }
+
+    /// <param name="look">Called while the pod runs.</param>
+    internal static async Task LifeAsync(CriNode node, string handler, Action? look = null)
     {
         var before = await node.InventoryAsync();
         var pod = await Pod.RunAsync(node, handler, config =>
@@ -24,6 +38,8 @@ public sealed class PodLifecycleTests(CriNode node) : IClassFixture<CriNode>
             config.Annotations["kubernetes.io/ingress-bandwidth"] = config.Annotations["kubernetes.io/egress-bandwidth"] = "800M";
         });
         Assert.Equal(2, (await node.Namespaces.RunAsync("tc", "qdisc")).Text.Split('\n').Count(line => line.Contains("tbf", StringComparison.Ordinal)));
+
+        look?.Invoke();
 
         var status = await node.Cri.PodStatusAsync(pod.Id);
         Assert.Equal(PodSandboxState.SandboxReady, status.State);
