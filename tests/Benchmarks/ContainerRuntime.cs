@@ -12,6 +12,12 @@ internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyLi
     /// <summary>What the program is run by, where it does not like the machine as it is.</summary>
     private IReadOnlyList<string> Wrapper { get; init; } = [];
 
+    /// <summary>Its sandboxes take machines that wait: pool.toml.</summary>
+    public bool TakesFromPool => Variant == "pool";
+
+    /// <summary>From which its sandboxes take their machines; null: they start them.</summary>
+    public MachinePool? Pool { get; init; }
+
     /// <summary>What results call it.</summary>
     public string Title => Variant is null ? Name : $"{Name}, {Variant}";
 
@@ -62,5 +68,10 @@ internal sealed record ContainerRuntime(string Name, string Program, IReadOnlyLi
         }
     }
 
-    public IReadOnlyList<string> Command(string root, params string[] arguments) => [.. Wrapper, Program, "--root", root, .. Flags, .. arguments];
+    /// <summary>A command, once nothing goes on that would disturb it.</summary>
+    public IReadOnlyList<string> Command(string root, params string[] arguments)
+    {
+        Pool?.Await();
+        return [.. Wrapper, Program, "--root", root, .. Flags, .. arguments];
+    }
 }

@@ -9,5 +9,19 @@ var directory = new DirectoryInfo(AppContext.BaseDirectory);
 while (directory is not null && !File.Exists($"{directory.FullName}/KataLike.sln"))
     directory = directory.Parent;
 var repository = directory?.FullName ?? throw new DirectoryNotFoundException("KataLike.sln is not above the benchmarks");
-var runtimes = ContainerRuntime.Installed(repository).Where(runtime => options.Only?.Contains(runtime.Key) != false).ToList();
-return options.Density is { } most ? Density.Run(repository, options, runtimes, most) : Comparison.Run(repository, options, runtimes);
+IReadOnlyList<ContainerRuntime> runtimes =
+[
+    // One that waits is never one of a crowd.
+    .. from runtime in ContainerRuntime.Installed(repository)
+       where options.Only?.Contains(runtime.Key) != false && !(runtime.TakesFromPool && options.Density is not null)
+       select runtime with { Pool = MachinePool.Start(runtime) },
+];
+try
+{
+    return options.Density is { } most ? Density.Run(repository, options, runtimes, most) : Comparison.Run(repository, options, runtimes);
+}
+finally
+{
+    foreach (var runtime in runtimes)
+        runtime.Pool?.Dispose();
+}
