@@ -1,5 +1,6 @@
 using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
+using KataLike.Runtime.Pools;
 using KataLike.Runtime.Storage;
 
 namespace KataLike.Runtime.Deploy;
@@ -31,9 +32,15 @@ internal static class HostChecks
                 ? new HostCheck("cgroups", CheckStatus.Ok, "version 2")
                 : new HostCheck("cgroups", CheckStatus.Ok, "version 1; limits of containers are the guest's, which has version 2"),
             Watchers(host.Read("/proc/sys/fs/inotify/max_user_instances")),
+            .. Pool(configuration, PoolKeeper.IsKept(configuration.PoolDirectory)),
             .. Engines(host),
         ];
     }
+
+    public static IEnumerable<HostCheck> Pool(Configuration configuration, bool isKept) =>
+        configuration.PoolSize == 0 ? []
+        : isKept ? [new HostCheck("pool", CheckStatus.Ok, $"kept in {configuration.PoolDirectory}")]
+        : [new HostCheck("pool", CheckStatus.Note, $"the configuration wants {configuration.PoolSize} machines to be ready, and nobody keeps them", "systemctl enable --now katalike-pool")];
 
     private static (Configuration, HostCheck) Load(string? path)
     {

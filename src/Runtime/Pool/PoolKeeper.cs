@@ -51,6 +51,15 @@ internal sealed class PoolKeeper : IAsyncDisposable
         listener.SetHandleAsInvalid();
     }
 
+    /// <summary>Whether a process keeps a pool there.</summary>
+    public static bool IsKept(string directory)
+    {
+        if (!Directory.Exists(directory))
+            return false;
+        using var handle = Files.Open(directory, Files.ReadOnly | Files.Directory);
+        return !FileLock.TryAcquire(handle);
+    }
+
     /// <summary>A process that waits, or is getting ready to.</summary>
     /// <param name="Connection">Whoever has it can tell it what to be; when it is closed before, the process ends.</param>
     private sealed record Member(ChildProcess Process, FileDescriptor Connection)
@@ -175,9 +184,9 @@ internal sealed class PoolKeeper : IAsyncDisposable
 
     private async Task ServeAsync(CancellationToken stop)
     {
-        try
+        while (!stop.IsCancellationRequested)
         {
-            while (true)
+            try
             {
                 using var caller = await _listener.AcceptAsync(stop);
                 Volatile.Write(ref _lastRequest, Stopwatch.GetTimestamp());
@@ -187,9 +196,16 @@ internal sealed class PoolKeeper : IAsyncDisposable
                 else if (Next() is { } member)
                     HandOut(member, connection);
             }
-        }
-        catch (Exception error) when (error is OperationCanceledException or ObjectDisposedException)
-        {
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (Exception error) when (error is SocketException or IOException)
+            {
+                // No descriptor left, for example. The caller starts a process of its own meanwhile.
+                _log($"pool: {error.Message}");
+                await Task.WhenAny(Task.Delay(FirstPause, stop));
+            }
         }
     }
 

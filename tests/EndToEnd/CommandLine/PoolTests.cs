@@ -132,6 +132,20 @@ public sealed class PoolTests : CommandLineCase
     }
 
     [SkippableFact]
+    public async Task A_caller_that_sees_other_files_gets_no_machine_of_the_pool()
+    {
+        var runtime = Runtime("katalike");
+        await using var pool = MachinePool.In(Directory, 1);
+        await pool.StartAsync();
+        var waiting = pool.Waiting;
+        AssertOk(await HostCommand.RunAsync(
+            "unshare", ["--mount", runtime.Program, "--root", runtime.Root, "--config", pool.Configuration, "run", "--bundle", Bundle("true").Path, Id]));
+        Assert.Equal(waiting, pool.Waiting);
+        AssertOk(await runtime.RunAsync("--config", pool.Configuration, "run", "--bundle", Bundle("true").Path, Id));
+        Assert.DoesNotContain(Assert.Single(waiting), pool.Waiting);
+    }
+
+    [SkippableFact]
     public async Task A_pool_on_another_file_system_is_told_and_not_used()
     {
         var runtime = Runtime("katalike");

@@ -37,4 +37,15 @@ public class HostCheckTests
         Assert.Equal(checks.Count, checks.Select(check => check.Name).Distinct().Count());
         Assert.All(checks, check => Assert.DoesNotContain('\n', $"{check}"));
     }
+
+    [Fact]
+    public void APoolThatIsWantedAndNotKeptIsTold()
+    {
+        Assert.Empty(HostChecks.Pool(new Configuration(), isKept: false));
+        var wanted = new Configuration { PoolSize = 2 };
+        Assert.Equal(CheckStatus.Ok, Assert.Single(HostChecks.Pool(wanted, isKept: true)).Status);
+        Assert.Equal(
+            "note    pool: the configuration wants 2 machines to be ready, and nobody keeps them; systemctl enable --now katalike-pool",
+            Assert.Single(HostChecks.Pool(wanted, isKept: false)).ToString());
+    }
 }
