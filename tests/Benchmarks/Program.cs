@@ -11,9 +11,9 @@ while (directory is not null && !File.Exists($"{directory.FullName}/KataLike.sln
 var repository = directory?.FullName ?? throw new DirectoryNotFoundException("KataLike.sln is not above the benchmarks");
 IReadOnlyList<ContainerRuntime> runtimes =
 [
-    // One that waits is never one of a crowd.
+    // A machine that waits shares pages with those that are measured: only where it is asked for.
     .. from runtime in ContainerRuntime.Installed(repository)
-       where options.Only?.Contains(runtime.Key) != false && !(runtime.TakesFromPool && options.Density is not null)
+       where options.Only?.Contains(runtime.Key) ?? !runtime.TakesFromPool
        select runtime with { Pool = MachinePool.Start(runtime) },
 ];
 try

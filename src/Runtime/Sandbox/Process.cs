@@ -96,7 +96,14 @@ internal sealed class Process
         if (_processJson is null && await _container.TrySignalDormantAsync(signal, cancel))
             return;
         var request = new SignalRequest { Id = _container.Id, ExecId = ExecId, Signal = signal, All = all };
-        await _sandbox.CallAsync((agent, stop) => agent.SignalAsync(request, stop), cancel);
+        try
+        {
+            await _sandbox.CallAsync((agent, stop) => agent.SignalAsync(request, stop), cancel);
+        }
+        catch (TtrpcException error) when (error.Code == StatusCode.Unavailable && Exited is { IsCompletedSuccessfully: true, Result.Loss: null })
+        {
+            // It was the last one: its end has ended the machine before the agent's answer was here.
+        }
         if (signal == SigKill)
             NoteKilled();
     }
