@@ -17,7 +17,7 @@ namespace KataLike.Runtime.Shim;
 /// </summary>
 /// <remarks>
 /// No process has a pid of the guest, which on the host would name someone else's: callers read /proc and hand pids to ps. It is
-/// QEMU's; of a pod's containers that of a thread, so that each has its own (<see cref="PidHolder"/>).
+/// the sandbox's (<see cref="Sandboxes.Sandbox.HostPid"/>); of a pod's containers that of a thread, so that each has its own (<see cref="PidHolder"/>).
 /// </remarks>
 internal sealed class TaskService : ITaskService
 {
