@@ -8,6 +8,7 @@ internal static unsafe partial class Libc
     internal const int SPLICE_F_NONBLOCK = 2;
     internal const int F_GETFL = 3;
     internal const int F_SETFL = 4;
+    internal const int F_SETPIPE_SZ = 1031;
     internal const nuint FIONREAD = 0x541B;
 
     [LibraryImport("libc", SetLastError = true)]
@@ -29,6 +30,14 @@ public static unsafe class Splicing
         }
         while (result < 0 && Libc.LastError == Errno.EINTR);
         return result < 0 ? -(nint)Libc.LastError : result;
+    }
+
+    /// <summary>A pipe's reading and writing end, with room for this many bytes where the kernel allows it, and else for 64 KiB.</summary>
+    public static (FileDescriptor Read, FileDescriptor Write) Pipe(int capacity)
+    {
+        var ends = Files.Pipe();
+        _ = Libc.fcntl(ends.Write.Number, Libc.F_SETPIPE_SZ, capacity);
+        return ends;
     }
 
     /// <summary>Bytes that a pipe, terminal or socket has ready; 0 where it cannot tell.</summary>

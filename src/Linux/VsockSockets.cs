@@ -60,11 +60,14 @@ public static unsafe class VsockSockets
         return cid is > HostCid and < AnyCid ? cid : null;
     }
 
-    public static FileDescriptor Connect(uint cid, uint port)
+    /// <param name="window">How many bytes the peer may be ahead of the reader; null: 256 KiB, as the kernel has it.</param>
+    public static FileDescriptor Connect(uint cid, uint port, ulong? window = null)
     {
         var socket = Create();
         try
         {
+            if (window is { } bytes)
+                SetWindow(socket, bytes);
             var address = Address(cid, port);
             int result;
             fixed (byte* pointer = address)
@@ -94,6 +97,13 @@ public static unsafe class VsockSockets
     private static FileDescriptor Create() =>
         new(Libc.Check(Libc.socket(Libc.AF_VSOCK, Libc.SOCK_STREAM | Libc.SOCK_CLOEXEC, 0), "socket", "AF_VSOCK"));
 
+    // The peer is told with the request to connect, so that is when it must be set.
+    private static void SetWindow(FileDescriptor socket, ulong bytes)
+    {
+        foreach (var option in (int[])[Libc.SO_VM_SOCKETS_BUFFER_MAX_SIZE, Libc.SO_VM_SOCKETS_BUFFER_SIZE])
+            Libc.Check(Libc.setsockopt(socket.Number, Libc.AF_VSOCK, option, &bytes, sizeof(ulong)), "setsockopt", $"vsock window of {bytes} bytes");
+    }
+
     /// <summary>struct sockaddr_vm.</summary>
     private static byte[] Address(uint cid, uint port)
     {
@@ -109,7 +119,11 @@ internal static unsafe partial class Libc
 {
     internal const int AF_VSOCK = 40;
     internal const uint VMADDR_CID_ANY = 0xffffffff;
+    internal const int SO_VM_SOCKETS_BUFFER_SIZE = 0, SO_VM_SOCKETS_BUFFER_MAX_SIZE = 2;
     internal const nuint VHOST_VSOCK_SET_GUEST_CID = 0x4008af60, IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int setsockopt(int socket, int level, int option, void* value, uint length);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int ioctl(int fd, nuint request, void* argument);

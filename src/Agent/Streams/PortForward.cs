@@ -45,7 +45,7 @@ internal static class PortForward
     /// <summary>Bytes can be spliced only where one side is a pipe.</summary>
     private static void Join(EventLoop loop, FileDescriptor from, FileDescriptor to)
     {
-        var (read, write) = Files.Pipe();
+        var (read, write) = Splicing.Pipe(Relay.PipeCapacity);
         _ = new Relay(loop, from.Duplicate(), write);
         _ = new Relay(loop, read, to.Duplicate());
     }

@@ -6,7 +6,10 @@ namespace KataLike.Agent.Streams;
 /// <summary>The standard streams of one process: its pipes or terminal here, the host's one-shot ports there.</summary>
 internal sealed class ProcessStreams : IDisposable
 {
-    // A process's last 64 KiB wait this long for a reader that has stalled; then its end is told all the same.
+    // What the host may send before the process reads it, bytes: it need not wait for a word from here in the meantime.
+    private const ulong Window = 1024 * 1024;
+
+    // The last that a process has written waits this long for a reader that has stalled; then its end is told all the same.
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(5);
 
     private readonly EventLoop _loop;
@@ -116,7 +119,7 @@ internal sealed class ProcessStreams : IDisposable
         }
     }
 
-    private static FileDescriptor Dial(uint port) => VsockSockets.Connect(VsockSockets.HostCid, port);
+    private static FileDescriptor Dial(uint port) => VsockSockets.Connect(VsockSockets.HostCid, port, Window);
 
     private FileDescriptor? OpenInput(uint port)
     {
@@ -125,7 +128,7 @@ internal sealed class ProcessStreams : IDisposable
             return null;
         }
         var socket = Dial(port);
-        var (read, write) = Files.Pipe();
+        var (read, write) = Splicing.Pipe(Relay.PipeCapacity);
         _childEnds.Add(read);
         _inputs.Add(new Relay(_loop, socket, write));
         return read;
@@ -138,7 +141,7 @@ internal sealed class ProcessStreams : IDisposable
             return null;
         }
         var socket = Dial(port);
-        var (read, write) = Files.Pipe();
+        var (read, write) = Splicing.Pipe(Relay.PipeCapacity);
         _childEnds.Add(write);
         _outputs.Add(new Relay(_loop, read, socket));
         return write;

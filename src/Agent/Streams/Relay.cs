@@ -9,6 +9,9 @@ namespace KataLike.Agent.Streams;
 /// <remarks>Owns both descriptors. All of it runs on the loop's thread.</remarks>
 internal sealed class Relay
 {
+    /// <summary>Bytes that a pipe should hold whose other end is a relay's: each change between agent and process costs more than 64 KiB do.</summary>
+    public const int PipeCapacity = 256 * 1024;
+
     private const int Chunk = 64 * 1024;
     private const int ChunksPerTurn = 16;
 
