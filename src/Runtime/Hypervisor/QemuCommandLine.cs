@@ -114,6 +114,9 @@ internal static class QemuCommandLine
             // Emulation only: a kernel with one processor takes the lock prefixes out of its code, one by one, at 8,000 places, and
             // to emulate one costs nothing as long as all processors share a thread. Each place empties QEMU's TLB twice.
             yield return "noreplace-smp";
+            // Emulation only: QEMU does not see what virtiofsd writes into a page, and would run what it has translated of the page's
+            // former content; when the processor clears the page before, it forgets that.
+            yield return "virtiofs.zero_pages=1";
             // Emulation only: comparing the clock with a slower one wakes an idle machine twice a second. KVM has a clock of its own.
             yield return "tsc=nowatchdog";
         }

@@ -49,6 +49,10 @@ internal sealed class TemplateStore(string directory)
     {
         if (Directory.Exists(directory))
             Directory.Delete(directory, recursive: true);
+        var parent = Path.GetDirectoryName(DefaultDirectory)!;
+        // Ours as well, where nobody has chosen another.
+        if (directory == DefaultDirectory && Directory.Exists(parent) && !Directory.EnumerateFileSystemEntries(parent).Any())
+            Directory.Delete(parent);
     }
 
     /// <summary>Where one is being made, by whoever holds the lock.</summary>

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using KataLike.EndToEnd.Tests.CommandLine;
+using KataLike.EndToEnd.Tests.Containerd;
 
 namespace KataLike.EndToEnd.Tests.Volumes;
 
@@ -41,6 +42,41 @@ public sealed class UpdateTests : CommandLineCase
         AssertOk(await runtime.RunAsync("kill", Id, "KILL"));
         await run.WaitForExitAsync();
         AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    /// <summary>Pages that held the one program come to hold the other (decision 18).</summary>
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task A_program_that_is_replaced_is_the_one_that_runs(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("sleep", "1000");
+        var programs = new[] { await CompileAsync(1), await CompileAsync(2) };
+        AssertOk(await runtime.DetachAsync("run", "-d", "--bundle", bundle.Path, Id));
+        for (var round = 0; round < 6; round++)
+        {
+            File.Copy(programs[round % 2], $"{bundle.Rootfs}/program", overwrite: true);
+            // A guest may go on with what it knows of a file for a second (decision 15).
+            await Task.Delay(TimeSpan.FromSeconds(1.1));
+            var result = await runtime.RunAsync("exec", Id, "/program");
+            Assert.True(result.ExitCode == round % 2 + 1, $"round {round}: {result}");
+        }
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    /// <summary>A program of 3,000 functions, whose places depend on the number that they all, and it, return.</summary>
+    private async Task<string> CompileAsync(int number)
+    {
+        var (source, path) = ($"{Directory}/{number}.c", $"{Directory}/program-{number}");
+        await File.WriteAllLinesAsync(source,
+        [
+            .. Enumerable.Range(0, 3000).Select(i => $"static int f{i}(volatile int x) {{ return (x{string.Concat(Enumerable.Repeat(" + x", i * number % 5))}) * 0 + {number}; }}"),
+            $"int main(void) {{ return {string.Join(" && ", Enumerable.Range(0, 3000).Select(i => $"f{i}({i}) == {number}"))} ? {number} : 99; }}",
+        ]);
+        var gcc = await HostCommand.RunAsync("gcc", ["-static", "-O0", "-w", "-o", path, source]);
+        Assert.True(gcc.ExitCode == 0, gcc.ToString());
+        return path;
     }
 
     [SkippableTheory]

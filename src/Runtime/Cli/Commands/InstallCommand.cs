@@ -1,5 +1,7 @@
 using KataLike.Linux;
 using KataLike.Runtime.Deploy;
+using KataLike.Runtime.Pools;
+using KataLike.Runtime.Templates;
 
 namespace KataLike.Runtime.Cli.Commands;
 
@@ -35,7 +37,7 @@ internal static class InstallCommand
         MinimumArguments = 0,
         MaximumArguments = 0,
         Flags = [Prefix, DestinationDirectory, DryRun],
-        Description = "Removes the files that install has placed, but for those that have been changed since.",
+        Description = "Removes the files that install has placed, but for those that have been changed since, and the templates.",
     };
 
     private static async Task<int> InstallAsync(Invocation invocation)
@@ -73,9 +75,34 @@ internal static class InstallCommand
 
     private static Task<int> UninstallAsync(Invocation invocation)
     {
-        var (_, prefix, installation, _) = Common(invocation);
+        var (options, prefix, installation, host) = Common(invocation);
+        // Read before it is removed.
+        var configuration = host.Root.Length == 0 ? ConfigurationOrDefaults(invocation.Global.ConfigurationPath) : null;
         installation.Uninstall(prefix);
+        if (configuration is null)
+            return Task.FromResult(0);
+        if (Directory.Exists(configuration.TemplateDirectory))
+        {
+            StandardStreams.WriteOutput($"{(options.Boolean("dry-run") ? "to remove " : "removed   ")} {configuration.TemplateDirectory}\n");
+            if (!options.Boolean("dry-run"))
+                new TemplateStore(configuration.TemplateDirectory).DiscardAll();
+        }
+        if (PoolKeeper.IsKept(configuration.PoolDirectory))
+            StandardStreams.WriteOutput($"to do      systemctl disable --now katalike-pool: a process still keeps machines ready in {configuration.PoolDirectory}\n");
         return Task.FromResult(0);
+    }
+
+    /// <summary>One that cannot be read is no reason to keep the program.</summary>
+    private static Configuration ConfigurationOrDefaults(string? path)
+    {
+        try
+        {
+            return Configuration.Load(path);
+        }
+        catch (RuntimeException)
+        {
+            return new Configuration();
+        }
     }
 
     private static (Options, string Prefix, Installation, Host) Common(Invocation invocation)
