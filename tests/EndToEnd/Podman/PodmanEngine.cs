@@ -53,15 +53,16 @@ public sealed class PodmanEngine : IAsyncLifetime
 
     /// <summary>Buildah on the same storage.</summary>
     internal Task<CommandResult> BuildahAsync(params string[] arguments) => HostCommand.RunAsync(
-        "/usr/bin/env", [Configuration, "buildah", "--root", $"{_directory}/root", "--runroot", $"{_directory}/run", "--storage-driver", _storageDriver, .. arguments]);
+        "/usr/bin/env", [.. Configuration, "buildah", "--root", $"{_directory}/root", "--runroot", $"{_directory}/run", "--storage-driver", _storageDriver, .. arguments]);
 
     internal static string Program(string runtime) => new OciRuntime(runtime, "").Program;
 
-    private string Configuration => $"CONTAINERS_CONF={_directory}/containers.conf";
+    // Podman 5 complains of cgroup version 1 where cases look for what a container says.
+    private IEnumerable<string> Configuration => [$"CONTAINERS_CONF={_directory}/containers.conf", "PODMAN_IGNORE_CGROUPSV1_WARNING=1"];
 
     private IEnumerable<string> Prefix(string runtime) =>
     [
-        Configuration, "podman", "--runtime", Program(runtime), "--cgroup-manager=cgroupfs", "--root", $"{_directory}/root",
+        .. Configuration, "podman", "--runtime", Program(runtime), "--cgroup-manager=cgroupfs", "--root", $"{_directory}/root",
         "--runroot", $"{_directory}/run", "--tmpdir", $"{_directory}/tmp", "--storage-driver", _storageDriver, "--events-backend", "none",
     ];
 
