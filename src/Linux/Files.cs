@@ -90,7 +90,8 @@ public static unsafe class Files
     /// <summary>Whether two descriptors are of the same file, namespace or directory.</summary>
     public static bool AreSame(FileDescriptor left, FileDescriptor right) => Identity(left) == Identity(right);
 
-    private static (uint, uint, ulong) Identity(FileDescriptor descriptor)
+    /// <summary>The number of a file's device, and its own on that.</summary>
+    public static (uint Major, uint Minor, ulong Inode) Identity(FileDescriptor descriptor)
     {
         Libc.StatxBuffer buffer;
         byte empty = 0;

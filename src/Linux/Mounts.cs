@@ -99,6 +99,10 @@ public static unsafe class Mounts
         return Clone(source, recursive);
     }
 
+    /// <summary>Opens a path (as a place, O_PATH); what the kernel mounts there when it is walked through is mounted by then.</summary>
+    public static FileDescriptor Find(string path) => With(path, name => new FileDescriptor((int)Check(
+        Libc.syscall(Libc.SYS_open_tree, Libc.AT_FDCWD, name, Libc.OPEN_TREE_CLOEXEC), "open_tree", path)));
+
     /// <summary>A new, detached mount of a file system.</summary>
     /// <exception cref="LinuxException">The type or an option is not known to the kernel; the operand says which.</exception>
     public static FileDescriptor Create(

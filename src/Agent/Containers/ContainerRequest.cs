@@ -93,9 +93,11 @@ internal static class Overlays
             _ => mount.TmpfsPath.Length > 0 ? TmpfsPart(mount.TmpfsModel) : Tmpfs(mount.SandboxTmpfs),
         });
 
+    /// <summary>Whether a path of the guest is the host's.</summary>
+    public static bool IsFromHost(string path) => path.StartsWith(Shared + '/', StringComparison.Ordinal);
+
     /// <summary>Whether a path of the guest is the host's, or a copy of it.</summary>
-    public static bool IsShared(string path) =>
-        path.StartsWith(Shared + '/', StringComparison.Ordinal) || path.StartsWith(Volumes + '/', StringComparison.Ordinal);
+    public static bool IsShared(string path) => IsFromHost(path) || path.StartsWith(Volumes + '/', StringComparison.Ordinal);
 
     private static string Below(string directory, string path) =>
         path.Length == 0 || path.StartsWith('/') || path.Split('/').Contains("..")

@@ -76,8 +76,7 @@ internal sealed record MountPlan
         if (flags.Remount)
             return MountKind.Remount;
         var isBind = flags.Bind || mount.Type is "bind" or "rbind";
-        if (isBind && flags.Data.Count > 0)
-            throw new ContainerException($"{at}: option {flags.Data[0].Key} is not one of a bind mount");
+        // Options of a file system mean nothing to a bind mount; the kernel ignores them there, and so do other runtimes.
         if (isBind || isGiven)
             return MountKind.Bind;
         return mount.Type switch

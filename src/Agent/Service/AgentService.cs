@@ -64,7 +64,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
         catch
         {
             _containers.TryRemove(request.Id, out _);
-            Volumes.RemoveAll(request.Id);
+            Release(request.Id);
             throw;
         }
     }
@@ -97,7 +97,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
         if (_containers.TryRemove(request.Id, out _))
         {
             container.Dispose();
-            Volumes.RemoveAll(request.Id);
+            Release(request.Id);
         }
         return new DeleteResponse();
     }
@@ -258,13 +258,15 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
         {
             Agent.Timeline.Mark("its specification read");
             MemoryVolumes.Make(overlay);
+            var (rootfs, sources) = (Overlays.Rootfs(overlay), Overlays.Sources(overlay));
+            SharedPlaces.Take(request.Id, sources.Values.Prepend(rootfs));
             using var launch = reaper.BeginLaunch();
             var container = maker.Create(new ContainerRequest
             {
                 Id = request.Id,
                 Spec = spec,
-                Rootfs = Overlays.Rootfs(overlay),
-                MountSources = Overlays.Sources(overlay),
+                Rootfs = rootfs,
+                MountSources = sources,
                 Disks = BlockDevices.Find(overlay),
                 Stdio = streams.Stdio,
                 Sandbox = _namespaces,
@@ -287,6 +289,13 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
             streams.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Lets go of what a container that is no more had of the host and of the sandbox.</summary>
+    private static void Release(string id)
+    {
+        Volumes.RemoveAll(id);
+        SharedPlaces.Release(id);
     }
 
     /// <summary>The first container's namespaces are those that others can share.</summary>

@@ -102,6 +102,8 @@ internal static class QemuCommandLine
         yield return "console=ttyS0";
         yield return spec.Debug ? "loglevel=7" : "quiet";
         yield return "panic=-1";
+        // Milliseconds (decision 15). A kernel that does not know it does what virtiofsd says, as with "cache=auto".
+        yield return "virtiofs.max_age=20";
         if (spec.Machine == MachineType.Microvm)
             yield return "reboot=t";
         if (spec.Accelerator == Accelerator.Tcg)

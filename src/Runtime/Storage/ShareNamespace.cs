@@ -18,6 +18,7 @@ internal sealed class ShareNamespace : IDisposable
     private const int SigKill = 9;
 
     private readonly BlockingCollection<Action> _work = [];
+    private readonly CommonVolumes _common = new();
     private readonly Thread _thread;
     private string _shared;
     private FileDescriptor? _writable;
@@ -58,7 +59,7 @@ internal sealed class ShareNamespace : IDisposable
     /// <summary>Starts a child that lives no longer than this object.</summary>
     public ChildProcess Start(ProcessStart start) => ChildProcess.Start(start with { ParentDeathSignal = SigKill }, Run);
 
-    /// <summary>Shares what a container needs of the host.</summary>
+    /// <summary>Shares what a container needs of the host; the plan's overlay then says where.</summary>
     /// <exception cref="RuntimeException">A source does not exist or cannot be mounted; nothing stays attached.</exception>
     public void Attach(string containerId, SharePlan plan)
     {
@@ -66,7 +67,14 @@ internal sealed class ShareNamespace : IDisposable
         try
         {
             foreach (var share in plan.Shares)
-                Attach(containerId, share);
+            {
+                // On the caller's thread, which sees the source as the host does.
+                using var source = Open(share);
+                if (share.IsCommon)
+                    plan.Told(share).Shared = $"{Hypervisor.SharedFiles.Tag}/{_common.Add(containerId, share, source, place => Attach(share, source, place))}";
+                else
+                    Attach(share, source, $"{containerId}/{share.Name}");
+            }
             var layers = new List<(string Source, string Place)>();
             foreach (var fileSystem in plan.FileSystems)
                 Attach(containerId, fileSystem, layers);
@@ -93,12 +101,20 @@ internal sealed class ShareNamespace : IDisposable
             });
         }
         Directory.Delete(directory, recursive: true);
+        _common.Remove(containerId, place =>
+        {
+            Run(() => MountNamespace.DetachAll($"{_shared}/{place}"));
+            var path = $"{_writable.ProcPath}/{place}";
+            if (Directory.Exists(path))
+                Directory.Delete(path);
+            else
+                File.Delete(path);
+        });
     }
 
-    private void Attach(string containerId, HostShare share)
+    /// <param name="place">Below the shared directory.</param>
+    private void Attach(HostShare share, FileDescriptor source, string place)
     {
-        // On the caller's thread, which sees the source as the host does.
-        using var source = Open(share);
         try
         {
             using var tree = Mounts.Clone(source, share.Recursive);
@@ -107,12 +123,13 @@ internal sealed class ShareNamespace : IDisposable
                 Mounts.Change(tree, MountAttributes.ReadOnly);
             if (share.Ids is { } ids)
                 IdMaps.Apply(tree, ids);
-            var place = $"{_writable!.ProcPath}/{containerId}/{share.Name}";
+            var path = $"{_writable!.ProcPath}/{place}";
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
             if (Files.Status(tree).IsDirectory)
-                Directory.CreateDirectory(place);
+                Directory.CreateDirectory(path);
             else
-                File.WriteAllBytes(place, []);
-            Run(() => Mounts.Attach(tree, $"{_shared}/{containerId}/{share.Name}"));
+                File.WriteAllBytes(path, []);
+            Run(() => Mounts.Attach(tree, $"{_shared}/{place}"));
         }
         catch (LinuxException error)
         {
@@ -154,7 +171,9 @@ internal sealed class ShareNamespace : IDisposable
         var (name, given, destination) = fileSystem;
         if (given.IsBind && layers.Count == 0 && !fileSystem.IsLayer)
         {
-            Attach(containerId, new HostShare(given.Source, name) { ReadOnly = given.Options.Contains("ro") });
+            var share = new HostShare(given.Source, name) { ReadOnly = given.Options.Contains("ro") };
+            using var source = Open(share);
+            Attach(share, source, $"{containerId}/{name}");
             return;
         }
         var below = $"{_writable!.ProcPath}/{containerId}/{name}";

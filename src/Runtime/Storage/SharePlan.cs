@@ -22,6 +22,9 @@ internal sealed record HostShare(string Source, string Name)
 
     public IdMappings? Ids { get; init; }
 
+    /// <summary>Containers that may write to it have it at one place (<see cref="CommonVolumes"/>).</summary>
+    public bool IsCommon { get; init; }
+
     /// <summary>The bundle's directory for its own root file system, which no link may lead to; else null.</summary>
     public string? Bundle { get; init; }
 }
@@ -100,7 +103,10 @@ internal sealed record SharePlan(IReadOnlyList<HostShare> Shares, IReadOnlyList<
             else if (IsGuests(source))
                 told.Guest = source;
             else
-                shares.Add(Share(mount, source, $"{index}", flags, spec.Linux));
+            {
+                var share = Share(mount, source, $"{index}", flags, spec.Linux);
+                shares.Add(share with { IsCommon = !share.ReadOnly && share.Ids is null });
+            }
             overlay.Mounts.Add(told);
         }
         return new SharePlan(shares, fileSystems, overlay) { Devices = HostBlockDevice.From(spec.Linux) };

@@ -62,17 +62,14 @@ internal sealed class Virtiofsd : IAsyncDisposable
         }
     }
 
-    // With "auto", the guest throws away what it has of a file each time that it is opened: a program is read anew, and its pages mapped
-    // anew, for each process. With "always" it keeps them while size and time of modification stay, which it asks for again after this
-    // many seconds (decision 15). The successor can only ask a day later, and so is left at "auto".
-    private const string Caching = "cache=always,timeout=0.02";
-
+    // "auto" lets the guest keep for a second what it has seen of names and attributes, and nothing of what it has read of a file once that
+    // is opened anew. Our guest's kernel has its own rule, the same with both programs: virtiofs.max_age (decision 15).
     public static IReadOnlyList<string> CommandLine(VirtiofsdGeneration generation, string shared) => generation switch
     {
         VirtiofsdGeneration.C =>
         [
             $"--fd={SocketNumber}", "--rlimit-nofile=0", "-o", $"source={shared.Replace(",", "\\,", StringComparison.Ordinal)}",
-            "-o", $"sandbox=namespace,{Caching},xattr,announce_submounts,log_level=warn",
+            "-o", "sandbox=namespace,cache=auto,xattr,announce_submounts,log_level=warn",
         ],
         _ =>
         [

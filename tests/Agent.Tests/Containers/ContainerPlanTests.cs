@@ -97,10 +97,6 @@ public class ContainerPlanTests
         {
             Mounts = [new Mount { Destination = "/a", Type = "bind", Source = "/b" }],
         });
-        Refuses("mounts[0] (/a): option mode is not one of a bind mount", spec => spec with
-        {
-            Mounts = [new Mount { Destination = "/a", Source = "/b", Options = ["bind", "mode=7"] }],
-        });
         Refuses("linux.sysctl: net/../x is not the name of a kernel parameter", spec => spec with
         {
             Linux = spec.Linux! with { Sysctl = new Dictionary<string, string> { ["net/../x"] = "1" } },

@@ -141,6 +141,53 @@ public sealed class LifecycleTests : CommandLineCase
     [SkippableTheory]
     [InlineData("runc")]
     [InlineData("katalike")]
+    public async Task A_copy_of_the_root_that_is_unmounted_is_gone(string name)
+    {
+        var runtime = Runtime(name);
+        var bundle = Bundle("sh", "-c", "mkdir /copy && mount --rbind / /copy && ls /copy/bin >/dev/null && busybox umount -l /copy && ls /copy && busybox rmdir /copy && ls /not-executable");
+        var result = await runtime.RunAsync("run", "--bundle", bundle.Path, Id);
+        Assert.True(result is { ExitCode: 0, Text: "/not-executable" }, result.ToString());
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
+    public async Task A_volume_of_two_containers_is_the_same_to_both(string name)
+    {
+        var runtime = Runtime(name);
+        var volume = System.IO.Directory.CreateDirectory($"{Directory}/volume").FullName;
+        File.WriteAllText($"{volume}/file", "");
+        // As locks and mapped memory see it: device and number. Once more at another place, and of the volume that comes again.
+        foreach (var member in (string[])["first", "second", "third"])
+        {
+            var bundle = Bundle();
+            bundle.Write(["sleep", "1000"], spec =>
+            {
+                foreach (var place in (string[])["/tmp", "/etc"])
+                    spec["mounts"]!.AsArray().Add(JsonNode.Parse($$"""{ "destination": "{{place}}", "type": "bind", "source": "{{volume}}", "options": ["rbind"] }"""));
+                spec["annotations"] = new JsonObject
+                {
+                    ["io.kubernetes.cri.container-type"] = member == "first" ? "sandbox" : "container",
+                    ["io.kubernetes.cri.sandbox-id"] = $"{Id}-first",
+                };
+            });
+            AssertOk(await runtime.DetachAsync("run", "--detach", "--bundle", bundle.Path, $"{Id}-{member}"));
+            if (member == "second")
+                AssertOk(await runtime.RunAsync("delete", "--force", $"{Id}-{member}"));
+        }
+        var seen = new HashSet<string>();
+        foreach (var member in (string[])["first", "third"])
+        {
+            var result = await runtime.RunAsync("exec", $"{Id}-{member}", "busybox", "stat", "-c", "%d %i", "/tmp/file", "/etc/file");
+            AssertOk(result);
+            seen.UnionWith(result.Text.Split('\n'));
+        }
+        Assert.Single(seen);
+    }
+
+    [SkippableTheory]
+    [InlineData("runc")]
+    [InlineData("katalike")]
     public async Task Exec_joins_the_container(string name)
     {
         var runtime = Runtime(name);

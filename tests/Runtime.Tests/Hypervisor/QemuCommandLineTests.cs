@@ -38,7 +38,7 @@ public class QemuCommandLineTests
     [Fact]
     public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms " +
-        Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
+        Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
         Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-pci,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec));
@@ -46,7 +46,7 @@ public class QemuCommandLineTests
     [Fact]
     public void Q35OnKvmWithTheKernelsVsock() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel kvm -cpu host " +
-        Memory + "-kernel /k -initrd /i -append console=ttyS0 loglevel=7 panic=-1 extra=1 " +
+        Memory + "-kernel /k -initrd /i -append console=ttyS0 loglevel=7 panic=-1 virtiofs.max_age=20 extra=1 " +
         Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -device vhost-vsock-pci,guest-cid=77,vhostfd=4",
         Line(Spec with
         {
@@ -60,7 +60,7 @@ public class QemuCommandLineTests
     [Fact]
     public void AnImageInPlaceOfTheInitrdAndParametersOfABundle() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms " +
-        Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog root=/dev/vda rw init=/init extra=1 " +
+        Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog root=/dev/vda rw init=/init extra=1 " +
         Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-drive if=none,id=image,snapshot=on,format=vpc,file=/images/a,,b -device virtio-blk-pci,drive=image -smbios type=1",
         Line(Spec with
@@ -75,7 +75,7 @@ public class QemuCommandLineTests
     public void EmulatedMicrovm() => Assert.Equal(
         Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms " +
         Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +
-        "-append console=ttyS0 quiet panic=-1 reboot=t no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
+        "-append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 reboot=t no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
         Ports + "-device virtio-rng-device -device virtio-balloon-device,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-device,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec with { Machine = MachineType.Microvm }));
@@ -108,7 +108,7 @@ public class QemuCommandLineTests
     public void ATemplateHasItsMemoryInAFileOfOursAndNeitherVsockNorSharedFiles() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel kvm -cpu host -smp 2 -m 256M " +
         "-object memory-backend-file,id=memory,size=256M,share=on,mem-path=/proc/self/fd/6 -bios /qboot.rom -kernel /k -initrd /i " +
-        "-append console=ttyS0 quiet panic=-1 extra=1 " + Ports +
+        "-append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 extra=1 " + Ports +
         "-device pcie-pci-bridge,id=hot -device virtio-rng-pci,bus=hot,disable-legacy=on -device virtio-balloon-pci,free-page-reporting=on",
         Line(Spec with { Accelerator = Accelerator.Kvm, Origin = MachineOrigin.Template, HotPlug = true, Vsock = null, SharedFilesDescriptor = null }));
 

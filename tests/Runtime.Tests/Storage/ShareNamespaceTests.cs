@@ -1,3 +1,4 @@
+using KataLike.Contract.Oci;
 using KataLike.Linux;
 using KataLike.Runtime.Storage;
 
@@ -44,6 +45,39 @@ public sealed class ShareNamespaceTests : IDisposable
             Assert.Equal("", Shell(space, $"ls {Shared}"));
         }
         Assert.Equal(before, File.ReadAllText("/proc/self/mountinfo"));
+    }
+
+    [SkippableFact]
+    public void WhatContainersMayWriteToIsAtOnePlaceUntilTheLastHasGone()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "needs root: makes a mount namespace");
+        using var space = ShareNamespace.Enter(Shared);
+        string Add(string id, params string[] options)
+        {
+            var plan = SharePlan.From(
+                new Spec
+                {
+                    OciVersion = "1.0.2",
+                    Root = new Root { Path = "rootfs" },
+                    Mounts = [new Mount { Destination = "/m", Type = "bind", Source = $"{_directory}/rootfs", Options = ["rbind", .. options] }],
+                }, id, _directory, []);
+            space.Attach(id, plan);
+            return Assert.Single(plan.Overlay.Mounts).Shared["katalike/".Length..];
+        }
+
+        var place = Add("c1");
+        Assert.Equal("from the root\n", Shell(space, $"cat {Shared}/{place}/hello"));
+        Assert.Equal(place, Add("c2"));
+        Assert.Equal("c3/0", Add("c3", "ro"));
+        space.Detach("c1");
+        Assert.Equal("from the root\n", Shell(space, $"cat {Shared}/{place}/hello"));
+        Assert.Equal(place, Add("c4"));
+        Directory.Move($"{_directory}/rootfs", $"{_directory}/former");
+        Directory.CreateDirectory($"{_directory}/rootfs");
+        Assert.NotEqual(place, Add("c5"));
+        foreach (var id in (string[])["c2", "c3", "c4", "c5"])
+            space.Detach(id);
+        Assert.Equal("@volumes\n", Shell(space, $"cd {Shared} && find . -mindepth 1 -printf '%P\\n'"));
     }
 
     [SkippableFact]

@@ -45,8 +45,8 @@ public class SharePlanTests
         Assert.Equal(
             [
                 new HostShare("/srv/data", "1") { Destination = "/data", ReadOnly = true },
-                new HostShare("/b/hosts", "2") { Destination = "/etc/hosts", Recursive = false },
-                new HostShare("/srv/shared", "3") { Destination = "/shared", Propagation = MountPropagation.Slave },
+                new HostShare("/b/hosts", "2") { Destination = "/etc/hosts", Recursive = false, IsCommon = true },
+                new HostShare("/srv/shared", "3") { Destination = "/shared", Propagation = MountPropagation.Slave, IsCommon = true },
             ],
             plan.Shares.Skip(1));
         Assert.Equal(

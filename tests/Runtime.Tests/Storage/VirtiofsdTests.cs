@@ -10,7 +10,7 @@ public class VirtiofsdTests
         const string version = "virtiofsd version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright (c) 2003-2022 Fabrice Bellard and the QEMU Project developers\nusing FUSE kernel interface version 7.36\n";
         Assert.Equal(VirtiofsdGeneration.C, Virtiofsd.GenerationOf(version));
         Assert.Equal(
-            @"--fd=3 --rlimit-nofile=0 -o source=/r/a\,b -o sandbox=namespace,cache=always,timeout=0.02,xattr,announce_submounts,log_level=warn",
+            @"--fd=3 --rlimit-nofile=0 -o source=/r/a\,b -o sandbox=namespace,cache=auto,xattr,announce_submounts,log_level=warn",
             string.Join(' ', Virtiofsd.CommandLine(VirtiofsdGeneration.C, "/r/a,b")));
     }
 
