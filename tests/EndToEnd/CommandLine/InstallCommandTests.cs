@@ -20,7 +20,7 @@ public sealed class InstallCommandTests : CommandLineCase
             echo ---
             {Directory}/prefix/bin/katalike --config {pool.Configuration} uninstall --prefix {Directory}/prefix
             echo ---
-            find {Directory}/prefix /var/cache /etc -path '*katalike*'
+            find /var/cache /etc {Directory} -path '*katalike/*' -o -path {Directory}/prefix
             """);
 
         Assert.Contains($"installed  {Directory}/prefix/bin/katalike\n", steps[0], StringComparison.Ordinal);
