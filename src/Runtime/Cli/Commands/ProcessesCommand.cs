@@ -37,7 +37,8 @@ internal static class ProcessesCommand
         var processes = await ProcessesAsync(root, state);
         StandardStreams.WriteOutput(format == "json"
             ? processes.Count == 0 ? "null\n" : $"[{string.Join(',', processes.Select(p => p.Pid))}]\n"
-            : Table.Format([[.. columns.Select(Title)], .. processes.Select(p => columns.Select(c => Printable(Cell(p, c))).ToArray())], space: 1));
+            : Table.Format(
+                [[.. columns.Select(c => Aligned(Title(c), c))], .. processes.Select(p => columns.Select(c => Aligned(Printable(Cell(p, c)), c)).ToArray())], space: 1));
         return 0;
     }
 
@@ -87,6 +88,9 @@ internal static class ProcessesCommand
         "comm" or "args" => "COMMAND",
         _ => throw new RuntimeException($"ps column {column} is not supported"),
     };
+
+    /// <summary>Numbers of processes end in one column, as those of ps do.</summary>
+    private static string Aligned(string text, string column) => column is "pid" or "ppid" ? text.PadLeft(7) : text;
 
     /// <summary>As ps does: the guest may say anything, and the text goes to somebody's terminal.</summary>
     private static string Printable(string text) => new([.. text.Select(c => char.IsControl(c) ? '?' : c)]);
