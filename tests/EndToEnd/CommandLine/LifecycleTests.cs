@@ -216,7 +216,7 @@ public sealed class LifecycleTests : CommandLineCase
         Assert.Contains("sleep 1000", table, StringComparison.Ordinal);
         AssertOk(await runtime.DetachAsync("exec", "--detach", Id, "sh", "-c", "sleep 1001; echo \u001b[31m"));
         table = (await runtime.RunAsync("ps", Id, "-e", "-x")).Text;
-        Assert.Matches("^ *PID +TTY +STAT +TIME +COMMAND\n +[0-9]+ ", table);
+        Assert.Matches("^ *PID +TTY +STAT +TIME +COMMAND\n *[0-9]+ ", table);
         Assert.Matches(" [RSD][^ ]* +[0-9]+:[0-9]{2} +sh -c sleep 1001; echo .*\\[31m", table);
         Assert.DoesNotContain('\u001b', table);
         using var pids = JsonDocument.Parse((await runtime.RunAsync("ps", "--format", "json", Id)).Text);
