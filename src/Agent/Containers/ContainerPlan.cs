@@ -49,7 +49,7 @@ internal sealed record ContainerPlan
         return new ContainerPlan
         {
             Namespaces = namespaces,
-            Root = root with { Owner = owners?.Root ?? default, BindNodes = owners is not null },
+            Root = root with { Ids = owners },
             Process = ProcessPlan.From(spec.Process!),
             Confinement = new Confinement(
                 $"_ses.{request.Id}", request.Seccomp, linux.Personality is { } personality ? PersonaOf(personality) : null, owners),

@@ -62,14 +62,14 @@ internal sealed record ProcessPlan
         : [.. SearchPath().Select(directory => $"{(directory.Length == 0 ? "." : directory)}/{Program}")];
 
     private IEnumerable<string> SearchPath() =>
-        Environment.LastOrDefault(entry => entry.StartsWith("PATH=", StringComparison.Ordinal))?[5..].Split(':') ?? [];
+        Environment.FirstOrDefault(entry => entry.StartsWith("PATH=", StringComparison.Ordinal))?[5..].Split(':') ?? [];
 
     public static ProcessPlan From(ProcessSpec process)
     {
         return new ProcessPlan
         {
             Arguments = process.Args!,
-            Environment = process.Env ?? [],
+            Environment = Environments.EachOnce(process.Env ?? []),
             WorkingDirectory = process.Cwd,
             UserId = process.User.Uid,
             GroupId = process.User.Gid,

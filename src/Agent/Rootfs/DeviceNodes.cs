@@ -54,7 +54,7 @@ internal sealed class DeviceNodes(RootPlan plan, RootDirectory root)
 
     private void Bind(RootDirectory staged, NodePlan node, string name)
     {
-        Make(staged, node, name, plan.Owner.User, plan.Owner.Group);
+        Make(staged, node, name, plan.Ids?.User(node.UserId) ?? plan.Owner.User, plan.Ids?.Group(node.GroupId) ?? plan.Owner.Group);
         try
         {
             using var source = staged.Open(name, Files.PathOnly);

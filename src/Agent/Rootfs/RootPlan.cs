@@ -47,11 +47,14 @@ internal sealed record RootPlan
     /// <summary>In the order of the document.</summary>
     public required IReadOnlyList<MountPlan> Mounts { get; init; }
 
-    /// <summary>Ids in the guest of the root user of the container's user namespace: the owner of what is made.</summary>
-    public required (uint User, uint Group) Owner { get; init; }
+    /// <summary>Ids of the container's user namespace; null: the guest's.</summary>
+    public IdMap? Ids { get; init; }
+
+    /// <summary>Ids in the guest of the container's root user: the owner of what is made.</summary>
+    public (uint User, uint Group) Owner => Ids?.Root ?? default;
 
     /// <summary>In a user namespace no node works on a file system of its own: they are bound from elsewhere.</summary>
-    public required bool BindNodes { get; init; }
+    public bool BindNodes => Ids is not null;
 
     /// <summary>Empty where /dev is somebody else's, bound from outside.</summary>
     public required IReadOnlyList<NodePlan> Nodes { get; init; }
@@ -78,8 +81,6 @@ internal sealed record RootPlan
             ReadOnly = spec.Root!.Readonly,
             Propagation = PropagationOf(linux.RootfsPropagation),
             Mounts = mounts,
-            Owner = (RootOf(linux.UidMappings), RootOf(linux.GidMappings)),
-            BindNodes = linux.FindNamespace("user") is not null,
             Nodes = ownDevices ? [.. (linux.Devices ?? []).Select(Node).Where(node => node.Path != Ptmx).UnionBy(_defaultNodes, node => node.Path)] : [],
             Links = ownDevices ? _defaultLinks : [],
             Console = ownDevices && spec.Process!.Terminal,
@@ -93,9 +94,6 @@ internal sealed record RootPlan
         device.Path,
         (device.Type switch { "b" => BlockDevice, "p" => Fifo, _ => CharacterDevice }) | ((device.FileMode ?? ReadWriteForAll) & 0xfff),
         (uint)device.Major, (uint)device.Minor, device.Uid ?? 0, device.Gid ?? 0);
-
-    private static uint RootOf(IReadOnlyList<IdMapping>? mappings) =>
-        mappings?.FirstOrDefault(mapping => mapping is { ContainerId: 0, Size: > 0 })?.HostId ?? 0;
 
     /// <summary>An r before the name means all that is mounted in the root, too.</summary>
     private static Propagation PropagationOf(string? name) =>

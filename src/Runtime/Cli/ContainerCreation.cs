@@ -39,10 +39,10 @@ internal static class ContainerCreation
         CheckCgroupsPath(invocation.Global, bundle.Spec.Linux?.CgroupsPath);
 
         var state = Describe(invocation.ContainerId, bundle);
-        state.Reserve(root);
+        var making = state.Reserve(root);
         try
         {
-            using var attachment = await MakeAsync(invocation, root, bundle, state, streams, start, timeline);
+            using var attachment = await MakeAsync(invocation, root, bundle, state, making, streams, start, timeline);
             if (detach)
                 return 0;
             var status = attachment.Wait(signals!, state.Sandbox, invocation.Log);
@@ -56,6 +56,7 @@ internal static class ContainerCreation
         catch
         {
             await Removal.RemoveAsync(root, state, invocation.Log.Warning);
+            making.Dispose();
             throw;
         }
     }
@@ -87,7 +88,8 @@ internal static class ContainerCreation
     };
 
     private static async Task<Attachment> MakeAsync(
-        Invocation invocation, StateRoot root, Bundle bundle, ContainerState state, AttachmentOptions streams, bool start, TimelineOption? timeline)
+        Invocation invocation, StateRoot root, Bundle bundle, ContainerState state, FileDescriptor making, AttachmentOptions streams, bool start,
+        TimelineOption? timeline)
     {
         await using var sandbox = FindSandbox(invocation, root, bundle, state.Sandbox, timeline);
         Timeline.Mark("sandbox found");
@@ -105,6 +107,7 @@ internal static class ContainerCreation
             Timeline.Mark("create answered");
             attachment.Stub.Bind();
             (state with { Pid = attachment.Stub.Pid }).Save(root);
+            making.Dispose();
             PidFile.Tell(invocation.Options, attachment.Stub.Pid);
             if (start)
                 await sandbox.StartAsync(state.Id);

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using KataLike.Contract.Oci;
+using KataLike.Linux;
 using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli;
@@ -34,15 +35,53 @@ internal sealed record ContainerState
     public int Pid { get; init; }
 
     /// <summary>Takes the id: makes the container's directory.</summary>
+    /// <returns>To be held until the container has been made, and is saved with its pid: others see by it that it will be.</returns>
     /// <exception cref="RuntimeException">The id is in use.</exception>
-    public void Reserve(StateRoot root)
+    public FileDescriptor Reserve(StateRoot root)
     {
         var directory = root.ContainerDirectory(Id);
         StateRoot.Make(root.Path);
         StateRoot.Make(root.ContainersDirectory);
-        if (!Linux.Directories.TryMake(directory, 0x1c0 /* 0700 */))
+        if (!Directories.TryMake(directory, 0x1c0 /* 0700 */))
             throw new RuntimeException("container with given ID already exists");
+        var making = OpenDirectory(root);
+        FileLock.Acquire(making);
         Save(root);
+        return making;
+    }
+
+    /// <summary>Whether somebody is about to make it.</summary>
+    public bool IsBeingMade(StateRoot root)
+    {
+        if (Pid != 0)
+            return false;
+        try
+        {
+            using var making = OpenDirectory(root);
+            return !FileLock.TryAcquire(making);
+        }
+        catch (LinuxException e) when (e.Errno == Errno.ENOENT)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The container as it is once it has been made, for which this waits where somebody is about to.</summary>
+    /// <exception cref="RuntimeException">There is no container of this id, or it could not be made.</exception>
+    public static ContainerState LoadMade(StateRoot root, string id)
+    {
+        var state = Load(root, id);
+        if (!state.IsBeingMade(root))
+            return state;
+        try
+        {
+            using var making = state.OpenDirectory(root);
+            FileLock.Acquire(making);
+        }
+        catch (LinuxException e) when (e.Errno == Errno.ENOENT)
+        {
+        }
+        return Load(root, id);
     }
 
     public void Save(StateRoot root) =>
@@ -115,6 +154,9 @@ internal sealed record ContainerState
         if (Directory.Exists(directory))
             Directory.Delete(directory, recursive: true);
     }
+
+    private FileDescriptor OpenDirectory(StateRoot root) =>
+        Files.Open(root.ContainerDirectory(Id), Files.ReadOnly | Files.Directory | Files.NoFollow);
 
     private static void Replace(string path, string text)
     {

@@ -13,7 +13,11 @@ internal static class ContainerStatusQuery
     /// <exception cref="SandboxUnreachableException">The process lives and does not answer.</exception>
     public static async Task<string> StatusAsync(StateRoot root, ContainerState state)
     {
-        if (state.Exit(root) is not null || SandboxClient.Connect(root, state.Sandbox) is not { } connected)
+        if (state.Exit(root) is not null)
+            return Stopped;
+        if (state.IsBeingMade(root))
+            return Creating;
+        if (SandboxClient.Connect(root, state.Sandbox) is not { } connected)
             return Stopped;
         await using var sandbox = connected;
         try
@@ -28,7 +32,7 @@ internal static class ContainerStatusQuery
         }
         catch (TtrpcException e) when (e.Code == StatusCode.NotFound)
         {
-            return state.Pid == 0 ? Creating : Stopped;
+            return Stopped;
         }
         catch (SandboxUnreachableException) when (SandboxClient.Connect(root, state.Sandbox) is null)
         {

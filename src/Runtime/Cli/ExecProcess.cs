@@ -82,12 +82,13 @@ internal static class ExecProcess
         if (added.Count == 0)
             return own;
         own ??= new Capabilities();
+        // Not inheritable: programs that the process executes would get them with the file's (CVE-2022-29162 of runc).
         return own with
         {
             Bounding = [.. own.Bounding ?? [], .. added],
             Effective = [.. own.Effective ?? [], .. added],
             Permitted = [.. own.Permitted ?? [], .. added],
-            Inheritable = [.. own.Inheritable ?? [], .. added],
+            Ambient = [.. own.Ambient ?? [], .. added.Intersect(own.Inheritable ?? [])],
         };
     }
 

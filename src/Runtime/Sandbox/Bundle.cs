@@ -13,13 +13,13 @@ internal sealed record Bundle(string Directory, byte[] Config, Spec Spec)
     public string Rootfs => Path.GetFullPath(Spec.Root!.Path, Directory);
 
     /// <summary>Which containers share its sandbox; null: it stands alone.</summary>
-    public string? Group => SandboxGroup.Of(Spec.Annotations);
+    public string? Group => SandboxGroup.Of(Spec);
 
     /// <summary>It belongs into a sandbox that must be there already.</summary>
-    public bool NeedsSandbox => SandboxGroup.IsMember(Spec.Annotations);
+    public bool NeedsSandbox => SandboxGroup.IsMember(Spec);
 
     /// <summary>It is the one that holds a pod's namespaces.</summary>
-    public bool IsSandboxContainer => SandboxGroup.IsHolder(Spec.Annotations);
+    public bool IsSandboxContainer => SandboxGroup.IsHolder(Spec);
 
     /// <summary>The bundle that a person or caller names: says what is missing in it, in runc's words.</summary>
     /// <exception cref="RuntimeException">Anything that is missing or wrong, by path.</exception>
@@ -126,15 +126,23 @@ internal static class SandboxGroup
         "io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType", "io.kubernetes.docker.type",
     ];
 
-    public static string? Of(IReadOnlyDictionary<string, string>? annotations) =>
-        Values(annotations, Names).FirstOrDefault(value => value.Length > 0);
+    public static string? Of(Spec spec) =>
+        IsAloneInPod(spec) ? null : Values(spec.Annotations, Names).FirstOrDefault(value => value.Length > 0);
 
     /// <summary>It is not the first container of its group.</summary>
-    public static bool IsMember(IReadOnlyDictionary<string, string>? annotations) =>
-        Values(annotations, Types).FirstOrDefault() == "container";
+    public static bool IsMember(Spec spec) => Type(spec) == "container" && !IsAloneInPod(spec);
 
-    public static bool IsHolder(IReadOnlyDictionary<string, string>? annotations) =>
-        Values(annotations, Types).FirstOrDefault() is "sandbox" or "podsandbox";
+    public static bool IsHolder(Spec spec) => Type(spec) is "sandbox" or "podsandbox";
+
+    /// <summary>
+    /// Podman names the pod also where its containers share nothing (--share none), or nobody holds what they could share
+    /// (--infra=false). It names namespaces of another container by a pid, a network of the container's own by a file in /run/netns.
+    /// </summary>
+    private static bool IsAloneInPod(Spec spec) =>
+        Type(spec) == "container" && spec.Annotations?.GetValueOrDefault("io.container.manager") == "libpod" &&
+        spec.Linux?.Namespaces?.Any(space => space.Path?.StartsWith("/proc/", StringComparison.Ordinal) is true) is not true;
+
+    private static string? Type(Spec spec) => Values(spec.Annotations, Types).FirstOrDefault();
 
     private static IEnumerable<string> Values(IReadOnlyDictionary<string, string>? annotations, string[] names) =>
         from name in names

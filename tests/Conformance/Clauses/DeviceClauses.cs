@@ -27,6 +27,9 @@ internal static class DeviceClauses
         Made("a block device", """{"path":"/dev/block","type":"b","major":7,"minor":77,"fileMode":432,"uid":0,"gid":6}""", "/dev/block", "b 0660 0 6 7:77"),
         Made("a pipe", """{"path":"/dev/pipe","type":"p","fileMode":384,"uid":1,"gid":2}""", "/dev/pipe", "p 0600 1 2 0:0"),
         Made("outside /dev", """{"path":"/dir/device","type":"c","major":1,"minor":3,"fileMode":438,"uid":0,"gid":0}""", "/dir/device", "c 0666 0 0 1:3"),
+        Made("in a user namespace with its owner there", """{"path":"/dev/mapped","type":"c","major":1,"minor":5,"fileMode":416,"uid":7,"gid":8}""", "/dev/mapped", "c 0640 7 8 1:5",
+            """ "namespaces":[{"type":"user"}],"uidMappings":[{"containerID":0,"hostID":100000,"size":1000}],"gidMappings":[{"containerID":0,"hostID":300000,"size":1000}],""")
+            with { Container = "devices of a user namespace", RuncCannot = "runc 1.1 binds the host's node" },
         Opened("one that is not allowed cannot be opened", $"[{DenyAll}]", ("open:/dev/log-device", "EPERM"), ("open:/dev/log-device,r", "EPERM")),
         Opened("one that is allowed can be opened", $$"""[{{DenyAll}},{"allow":true,"type":"c","major":1,"minor":11,"access":"rw"}]""", ("open:/dev/log-device", "ok")),
         Opened("by access", $$"""[{{DenyAll}},{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]""", ("open:/dev/log-device", "EPERM"), ("open:/dev/log-device,r", "ok")),
@@ -37,8 +40,8 @@ internal static class DeviceClauses
         Opened("nodes can be made where mknod is allowed, and not be opened", $"[{DenyAll}]", ("mknod:/dev/other,c,1,11", "ok"), ("open:/dev/other", "EPERM")),
     ];
 
-    private static Observed Made(string title, string device, string path, string expected) =>
-        new("linux.devices", title, $$"""{"linux":{"devices":[{{device}}]} }""", o => Assert.Equal(expected, o.Answer($"stat:{path}")), $"stat:{path}") { Container = "devices" };
+    private static Observed Made(string title, string device, string path, string expected, string beside = "") =>
+        new("linux.devices", title, $$"""{"linux":{ {{beside}} "devices":[{{device}}]} }""", o => Assert.Equal(expected, o.Answer($"stat:{path}")), $"stat:{path}") { Container = "devices" };
 
     private static Observed Opened(string title, string rules, params (string Question, string Answer)[] expected) =>
         new("linux.resources.devices", title, $$"""

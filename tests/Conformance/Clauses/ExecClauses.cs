@@ -12,6 +12,8 @@ internal static class ExecClauses
             Assert.Equal(["PATH=/bin", "HOME=/", "EXEC=1"], o.Environment);
             Assert.Equal("/dir", o.Text("cwd"));
         }),
+        In("env over the container's", """{"env":["PATH=/usr/bin"]}""", o => Assert.Equal(["PATH=/usr/bin", "HOME=/"], o.Environment))
+            with { Container = "exec over" },
         In("user and additionalGids", """{"user":{"uid":1000,"gid":1001,"additionalGids":[5]}}""", o =>
             Assert.Equal(("1000\t1000\t1000\t1000", "1001\t1001\t1001\t1001", "5"),
                 (o.Status("Uid"), o.Status("Gid"), o.Status("Groups").Trim()))),

@@ -199,6 +199,9 @@ public sealed class LifecycleTests : CommandLineCase
         Assert.True(exec is { ExitCode: 3, Text: "from stdin", Error: "err\n" }, exec.ToString());
         var options = await runtime.RunAsync("exec", "-e", "A=1", "-e", "B=2", "--cwd", "/tmp", "-u", "5:6", Id, "sh", "-c", "echo $A $B $PWD $(id -u) $(id -g)");
         Assert.True(options is { ExitCode: 0, Text: "1 2 /tmp 5 6" }, options.ToString());
+        var capable = await runtime.RunAsync("exec", "--cap", "CAP_SYS_TIME", Id, "busybox", "grep", "-E", "^Cap(Inh|Prm)", "/proc/self/status");
+        // Bit 25, in the permitted ones only.
+        Assert.Matches("^CapInh:\t0{16}\nCapPrm:\t[0-9a-f]{9}[2367abef]", capable.Text);
         var signalled = await runtime.RunAsync("exec", Id, "sh", "-c", "kill -15 $$");
         Assert.True(signalled.ExitCode == 143, signalled.ToString());
 

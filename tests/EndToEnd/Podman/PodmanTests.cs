@@ -155,6 +155,23 @@ public sealed class PodmanTests(PodmanEngine podman) : PodmanCase(podman)
         AssertOk(await PodmanAsync(runtime, "pod", "rm", "-f", "-t", "0", Name));
     }
 
+    [SkippableTheory]
+    [InlineData("--infra=false")]
+    [InlineData("--share", "none")]
+    public async Task Containers_of_a_pod_that_shares_nothing_have_machines_of_their_own(params string[] options)
+    {
+        AssertOk(await PodmanAsync("katalike", ["pod", "create", "--name", Name, .. options]));
+        var boots = new HashSet<string>();
+        foreach (var member in (string[])["a", "b"])
+        {
+            AssertOk(await PodmanAsync(
+                "katalike", "run", "-d", "--pod", Name, "--network", "none", "--name", $"{Name}-{member}", PodmanEngine.Image, "sleep", "1000"));
+            boots.Add((await PodmanAsync("katalike", "exec", $"{Name}-{member}", "cat", "/proc/sys/kernel/random/boot_id")).Text);
+        }
+        Assert.Equal(2, boots.Count);
+        AssertOk(await PodmanAsync("katalike", "pod", "rm", "-f", "-t", "0", Name));
+    }
+
     private Task LoggedAsync(string runtime, string line) => Eventually.HoldsAsync(
         async () => (await PodmanAsync(runtime, "logs", Name)).Text == line, $"the log is: {line}");
 }

@@ -15,11 +15,11 @@ public sealed class ContainerStateTests : IDisposable
     public void An_id_is_taken_once_and_free_again_after_removal()
     {
         var state = Make("a");
-        state.Reserve(root);
+        state.Reserve(root).Dispose();
         Assert.Equal("container with given ID already exists", Assert.Throws<RuntimeException>(() => Make("a").Reserve(root)).Message);
         state.Remove(root);
         state.Remove(root);
-        Make("a").Reserve(root);
+        Make("a").Reserve(root).Dispose();
     }
 
     [Fact]
@@ -30,7 +30,7 @@ public sealed class ContainerStateTests : IDisposable
         {
             try
             {
-                Make("a").Reserve(root);
+                Make("a").Reserve(root).Dispose();
                 Interlocked.Increment(ref taken);
             }
             catch (RuntimeException)
@@ -44,7 +44,7 @@ public sealed class ContainerStateTests : IDisposable
     public void What_was_saved_is_read_back()
     {
         var state = Make("b") with { Pid = 42, Annotations = new Dictionary<string, string> { ["k"] = "v" } };
-        state.Reserve(root);
+        state.Reserve(root).Dispose();
         var read = ContainerState.Load(root, "b");
         Assert.Equal((state.Bundle, state.Created, 42, "v"), (read.Bundle, read.Created, read.Pid, read.Annotations!["k"]));
         Assert.Equal(["b"], ContainerState.All(root).Select(c => c.Id));
@@ -54,7 +54,7 @@ public sealed class ContainerStateTests : IDisposable
     [Fact]
     public void A_recorded_exit_makes_it_stopped_and_one_for_no_container_leaves_nothing()
     {
-        Make("a").Reserve(root);
+        Make("a").Reserve(root).Dispose();
         ContainerState.RecordExit(root, "a", new ContainerExit(7, DateTimeOffset.UnixEpoch));
         ContainerState.RecordExit(root, "gone", new ContainerExit(7, DateTimeOffset.UnixEpoch));
         Assert.Equal(new ContainerExit(7, DateTimeOffset.UnixEpoch), Make("a").Exit(root));
@@ -66,8 +66,32 @@ public sealed class ContainerStateTests : IDisposable
     [Fact]
     public async Task A_container_whose_sandbox_is_not_there_has_stopped()
     {
-        Make("a").Reserve(root);
+        Make("a").Reserve(root).Dispose();
         Assert.Equal("stopped", await ContainerStatusQuery.StatusAsync(root, ContainerState.Load(root, "a")));
+    }
+
+    [Fact]
+    public async Task One_that_is_being_made_is_waited_for()
+    {
+        var state = Make("a");
+        var making = state.Reserve(root);
+        Assert.Equal("creating", await ContainerStatusQuery.StatusAsync(root, ContainerState.Load(root, "a")));
+        var waiting = Task.Factory.StartNew(() => ContainerState.LoadMade(root, "a").Pid, TaskCreationOptions.LongRunning);
+        Assert.False(waiting.Wait(100));
+        (state with { Pid = 42 }).Save(root);
+        making.Dispose();
+        Assert.Equal(42, await waiting);
+    }
+
+    [Fact]
+    public async Task Nobody_waits_for_one_that_could_not_be_made()
+    {
+        var state = Make("a");
+        var making = state.Reserve(root);
+        var waiting = Task.Factory.StartNew(() => ContainerState.LoadMade(root, "a"), TaskCreationOptions.LongRunning);
+        state.Remove(root);
+        making.Dispose();
+        Assert.Equal("container does not exist", (await Assert.ThrowsAsync<RuntimeException>(() => waiting)).Message);
     }
 
     [Theory]

@@ -22,6 +22,18 @@ public sealed class BundleTests : IDisposable
         Assert.Equal((group, needsSandbox, $"{_directory}/rootfs"), (bundle.Group, bundle.NeedsSandbox, bundle.Rootfs));
     }
 
+    [Theory]
+    [InlineData("""{"type": "network", "path": "/proc/17/ns/net"}""", "pod", true)]
+    [InlineData("""{"type": "network"}, {"type": "uts", "path": "/proc/17/ns/uts"}""", "pod", true)]
+    [InlineData("""{"type": "network", "path": "/run/netns/its-own"}, {"type": "uts"}""", null, false)]
+    public void Podmans_containers_that_share_nothing_stand_alone(string namespaces, string? group, bool needsSandbox)
+    {
+        const string annotations = """{"io.container.manager": "libpod", "io.kubernetes.cri-o.SandboxID": "pod", "io.kubernetes.cri-o.ContainerType": "container"}""";
+        Write("""{"annotations": GIVEN, "linux": {"namespaces": [SPACES]}}""".Replace("GIVEN", annotations, StringComparison.Ordinal).Replace("SPACES", namespaces, StringComparison.Ordinal));
+        var bundle = Bundle.Load(_directory);
+        Assert.Equal((group, needsSandbox), (bundle.Group, bundle.NeedsSandbox));
+    }
+
     [Fact]
     public void What_is_missing_is_named_by_its_path()
     {

@@ -31,16 +31,32 @@ internal static class ExecCommand
         ContainerCreation.RefusePreservedDescriptors(options);
         var root = new StateRoot(invocation.Global.Root);
         var state = ContainerState.Load(root, invocation.ContainerId);
-        await using var sandbox = ContainerStatusQuery.Live(root, state, "cannot exec in a stopped container");
+        const string stopped = "cannot exec in a stopped container";
+        await using var sandbox = ContainerStatusQuery.Live(root, state, stopped);
         var process = ExecProcess.From(options, state.Bundle);
         var streams = new AttachmentOptions(process.Terminal, detach, options.Text("console-socket"), process.ConsoleSize);
         streams.Check();
 
         var execId = $"exec-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8))}";
         using var attachment = Attachment.Open(root, state.Sandbox, state.Id, execId, streams);
+        try
+        {
+            await StartAsync(sandbox, attachment, state.Id, execId, process);
+        }
+        catch (SandboxUnreachableException e) when (!e.Hangs && state.Exit(root) is { Loss: null })
+        {
+            // It has just ended, and its machine with it.
+            throw new RuntimeException(stopped, cause: e);
+        }
+        PidFile.Tell(options, attachment.Stub.Pid);
+        return detach ? 0 : attachment.Wait(signals!, state.Sandbox, invocation.Log);
+    }
+
+    private static async Task StartAsync(SandboxClient sandbox, Attachment attachment, string container, string execId, ProcessSpec process)
+    {
         await sandbox.ExecAsync(new ExecProcessRequest
         {
-            Id = state.Id,
+            Id = container,
             ExecId = execId,
             Terminal = process.Terminal,
             Stdin = $"stub://{attachment.Stub.Ticket}",
@@ -49,15 +65,13 @@ internal static class ExecCommand
         try
         {
             attachment.Stub.Bind();
-            await sandbox.StartAsync(state.Id, execId);
-            PidFile.Tell(options, attachment.Stub.Pid);
+            await sandbox.StartAsync(container, execId);
         }
         catch
         {
-            await ForgetAsync(sandbox, state.Id, execId);
+            await ForgetAsync(sandbox, container, execId);
             throw;
         }
-        return detach ? 0 : attachment.Wait(signals!, state.Sandbox, invocation.Log);
     }
 
     private static async Task ForgetAsync(SandboxClient sandbox, string container, string execId)

@@ -12,7 +12,7 @@ internal static class StartCommand
     private static async Task<int> RunAsync(Invocation invocation)
     {
         var root = new StateRoot(invocation.Global.Root);
-        var state = ContainerState.Load(root, invocation.ContainerId);
+        var state = ContainerState.LoadMade(root, invocation.ContainerId);
         await using var sandbox = ContainerStatusQuery.Live(root, state, "cannot start a container that has stopped");
         await sandbox.StartAsync(state.Id);
         return 0;
