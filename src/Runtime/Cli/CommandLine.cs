@@ -67,6 +67,11 @@ internal static class CommandLine
             return 0;
         }
         var command = Find(words[0]);
+        if (global.Log.Debug)
+        {
+            log.Debug($"katalike {Version.Program}: {command.Name}");
+            Timeline.Follow(Lane.Command, log.Debug);
+        }
         if (ParseCommand(command, words.Skip(1)) is not { } options)
             return 0;
         try

@@ -7,7 +7,7 @@ internal sealed record GlobalOptions(string Root, string? ConfigurationPath, Log
 
     public static IReadOnlyList<Flag> Flags { get; } =
     [
-        Flag.Boolean("debug", "enable debug logging"),
+        Flag.Boolean("debug", "enable debug logging: each step of the command, and with --log of the sandbox process"),
         Flag.Text("log", "set the log file to write katalike logs to", "/dev/stderr"),
         Flag.Text("log-format", "set the log format ('text' or 'json')", "text"),
         Flag.Text("root", "root directory for storage of container state (this should be located in tmpfs)", DefaultRoot),

@@ -58,7 +58,7 @@ internal sealed class SandboxClient : IAsyncDisposable
         List<string> words = ["--root", root.Path, "--id", sandbox, "--bundle", bundle, "--door", "cli"];
         // It outlives this command: what becomes of it later is in the log that the caller named, or nowhere.
         if (global.Log.File is { } log)
-            words.AddRange(["--log", log, "--log-format", global.Log.Json ? "json" : "text"]);
+            words.AddRange(["--log", log, "--log-format", global.Log.Json ? "json" : "text", .. global.Log.Debug ? ["--debug"] : Array.Empty<string>()]);
         if (timeline is not null)
             words.AddRange(["--timeline-fd", $"{TimelineNumber}"]);
         SandboxProcess.Start(

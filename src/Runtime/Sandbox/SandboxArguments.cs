@@ -27,7 +27,6 @@ internal sealed record SandboxArguments
 
     public string? Configuration { get; init; }
 
-    /// <summary>With Debug the guest is talkative too.</summary>
     public LogOptions Log { get; init; } = new(null, Json: false, Debug: false);
 
     public string Namespace { get; init; } = "";

@@ -37,6 +37,8 @@ internal static class SandboxCommand
         try
         {
             log = Log.Open(parsed.Log);
+            if (parsed.Log.Debug)
+                Timeline.Follow(Lane.Sandbox, log.Debug);
             if (parsed.TimelineDescriptor is { } timeline)
                 Timeline.WriteTo(new FileDescriptor(timeline), isFresh: prepared is null);
             ready = parsed.ReadyDescriptor is { } number ? new FileDescriptor(number) : null;
@@ -56,7 +58,6 @@ internal static class SandboxCommand
         if (prepared is not null)
             prepared.Log = log.Warning;
         var configuration = Configuration.Load(arguments.Configuration);
-        configuration = configuration with { Debug = configuration.Debug || arguments.Log.Debug };
         Timeline.Mark("configuration read");
         var root = new StateRoot(arguments.Root);
         var shim = arguments.Door == Door.Shim;

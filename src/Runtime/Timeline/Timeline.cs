@@ -15,7 +15,7 @@ internal sealed record TimelineMark(Lane Lane, long At, string Name);
 /// <summary>
 /// Notes when each step of a start was done, for <c>katalike run --timeline</c>. The command keeps its marks; the sandbox
 /// process writes its own, and the guest's, to a pipe of the command, whose end is the end of the sandbox process.
-/// Off unless it was begun: then a mark is one comparison.
+/// With --debug marks are logged, too. Off unless it was begun: then a mark is one comparison.
 /// </summary>
 internal static class Timeline
 {
@@ -46,6 +46,13 @@ internal static class Timeline
     /// <param name="isFresh">False: it has waited in the pool, and begins here.</param>
     public static void WriteTo(FileDescriptor pipe, bool isFresh) =>
         Begin(Lane.Sandbox, isFresh, mark => Files.TryWrite(pipe, Encoding.ASCII.GetBytes($"{mark.Lane} {mark.At} {mark.Name}\n")));
+
+    /// <summary>Logs each mark when it is made, for --debug.</summary>
+    public static void Follow(Lane lane, Action<string> log)
+    {
+        _lane = lane;
+        _take += mark => log(mark.Lane == Lane.Guest ? $"guest: {mark.Name}" : mark.Name);
+    }
 
     public static void Mark(string name) => _take?.Invoke(new(_lane, Stopwatch.GetTimestamp(), name));
 
@@ -81,7 +88,8 @@ internal static class Timeline
 
     private static void Begin(Lane lane, bool isFresh, Action<TimelineMark> take)
     {
-        (_lane, _take) = (lane, take);
+        _lane = lane;
+        _take += take;
         // Nobody tells when a process was executed. Until here it has done nothing but compute.
         if (isFresh)
             take(new(lane, Stopwatch.GetTimestamp() - (long)Environment.CpuUsage.TotalTime.TotalNanoseconds, "process executed"));

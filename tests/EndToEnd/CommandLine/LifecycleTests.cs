@@ -185,6 +185,21 @@ public sealed class LifecycleTests : CommandLineCase
         Assert.Single(seen);
     }
 
+    [SkippableFact]
+    public async Task Debug_logs_the_steps_of_the_command_and_of_the_sandbox_process()
+    {
+        var runtime = Runtime("katalike");
+        var bundle = Bundle("true").Path;
+        var told = await runtime.RunAsync("--debug", "run", "--bundle", bundle, Id);
+        Assert.True(told.ExitCode == 0 && told.Text.Length == 0, told.ToString());
+        Assert.Matches("level=debug msg=\"katalike [^ ]+: run\"\n(.*\n)*.*level=debug msg=\"create answered\"", told.Error);
+
+        AssertOk(await runtime.RunAsync("--debug", "--log", $"{Directory}/log", "run", "--bundle", bundle, Id));
+        var lines = File.ReadAllLines($"{Directory}/log");
+        foreach (var step in (string[])["create answered", "sandbox set up in the guest", "guest: container runs its program"])
+            Assert.Contains(lines, line => line.EndsWith($" level=debug msg=\"{step}\"", StringComparison.Ordinal));
+    }
+
     [SkippableTheory]
     [InlineData("runc")]
     [InlineData("katalike")]
