@@ -107,6 +107,11 @@ internal sealed class SandboxClient : IAsyncDisposable
 
     public Task ShutdownAsync() => CallAsync(cancel => tasks.ShutdownAsync(new ShutdownRequest { Id = id, Now = true }, cancel));
 
+    /// <summary>Pids of the host: of what stands there for the container's first process and for each exec.</summary>
+    public async Task<IReadOnlyList<uint>> PidsAsync(string container) =>
+        [.. (await CallAsync(cancel => tasks.PidsAsync(new PidsRequest { Id = container }, cancel))).Processes.Select(process => process.Pid)];
+
+    /// <summary>As the guest sees them.</summary>
     public Task<Contract.Agent.ProcessesResponse> ProcessesAsync(string container) =>
         CallAsync(cancel => SandboxTable.ProcessesAsync(connection, container, cancel));
 

@@ -171,13 +171,14 @@ internal sealed class TaskService : ITaskService
 
     public Task<PidsResponse> Pids(PidsRequest request, TtrpcContext context)
     {
-        _ = _sandbox.Get(request.Id);
+        var pid = PidOf(request.Id);
         var response = new PidsResponse();
-        response.Processes.Add(new ProcessInfo { Pid = Pid });
+        response.Processes.Add(new ProcessInfo { Pid = pid });
         foreach (var exec in Execs(request.Id).Where(exec => exec.Process.State == ProcessState.Running))
         {
             var details = new ProcessDetails { ExecId = exec.Process.ExecId };
-            response.Processes.Add(new ProcessInfo { Pid = Pid, Info = TypeUrl.Pack(TypeUrl.ProcessDetails, details) });
+            var own = exec.Process.Streams.Pid;
+            response.Processes.Add(new ProcessInfo { Pid = own > 0 ? (uint)own : pid, Info = TypeUrl.Pack(TypeUrl.ProcessDetails, details) });
         }
         return Task.FromResult(response);
     }

@@ -5,7 +5,10 @@ using KataLike.Runtime.Sandboxes;
 
 namespace KataLike.Runtime.Cli.Commands;
 
-/// <summary>ps. The processes are the guest's, and so are the pids: the host's ps knows nothing of them.</summary>
+/// <summary>
+/// ps. The table is the guest's, with its pids: the host's ps knows nothing of them. The list in JSON is for callers that look
+/// pids up on the host (docker top): there it has the stubs, of which execs are recognized, too.
+/// </summary>
 internal static class ProcessesCommand
 {
     private static readonly string[] Full = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
@@ -20,7 +23,7 @@ internal static class ProcessesCommand
         OptionsAnywhere = false,
         Flags = [Flag.Text("format, f", "select one of: table or json", "table")],
         Description = """
-            The pids are those of the virtual machine. Of the options of ps, those that choose processes (-e, -A, -a, -x, ax) choose
+            The pids of the table are those of the virtual machine, those of the JSON list are the host's. Of the options of ps, those that choose processes (-e, -A, -a, -x, ax) choose
             all, and -f and -o COLUMNS are known, with the columns uid, user, pid, ppid, c, stime, tty, stat, time, bsdtime, comm,
             args and cmd.
             """,
@@ -34,22 +37,27 @@ internal static class ProcessesCommand
         if (format is not ("table" or "json"))
             throw new RuntimeException("invalid format option");
         var columns = Columns([.. invocation.Options.Positionals.Skip(1)]);
-        var processes = await ProcessesAsync(root, state);
-        StandardStreams.WriteOutput(format == "json"
-            ? processes.Count == 0 ? "null\n" : $"[{string.Join(',', processes.Select(p => p.Pid))}]\n"
-            : Table.Format(
-                [[.. columns.Select(c => Aligned(Title(c), c))], .. processes.Select(p => columns.Select(c => Aligned(Printable(Cell(p, c)), c)).ToArray())], space: 1));
+        if (format == "json")
+        {
+            var pids = await AskAsync(root, state, sandbox => sandbox.PidsAsync(state.Id));
+            StandardStreams.WriteOutput(pids.Count == 0 ? "null\n" : $"[{string.Join(',', pids)}]\n");
+            return 0;
+        }
+        var processes = await AskAsync<ProcessInfo>(root, state, async sandbox => (await sandbox.ProcessesAsync(state.Id)).Processes);
+        StandardStreams.WriteOutput(Table.Format(
+            [[.. columns.Select(c => Aligned(Title(c), c))], .. processes.Select(p => columns.Select(c => Aligned(Printable(Cell(p, c)), c)).ToArray())], space: 1));
         return 0;
     }
 
-    private static async Task<IReadOnlyList<ProcessInfo>> ProcessesAsync(StateRoot root, ContainerState state)
+    /// <summary>Nothing where the container does not run.</summary>
+    private static async Task<IReadOnlyList<T>> AskAsync<T>(StateRoot root, ContainerState state, Func<SandboxClient, Task<IReadOnlyList<T>>> ask)
     {
         if (state.Exit(root) is not null || SandboxClient.Connect(root, state.Sandbox) is not { } connected)
             return [];
         await using var sandbox = connected;
         try
         {
-            return (await sandbox.ProcessesAsync(state.Id)).Processes;
+            return await ask(sandbox);
         }
         catch (TtrpcException e) when (e.Code is StatusCode.NotFound or StatusCode.FailedPrecondition)
         {
