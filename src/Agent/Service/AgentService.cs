@@ -177,6 +177,12 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
         return Task.FromResult(new ForwardPortResponse());
     }
 
+    public Task<ForwardNamesResponse> ForwardNames(ForwardNamesRequest request, TtrpcContext context)
+    {
+        NameForward.Begin(loop, network.Ensure(), request.Address.Span, request.Stream);
+        return Task.FromResult(new ForwardNamesResponse());
+    }
+
     public Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context) =>
         Task.FromResult(new AdjustClockResponse { Nanoseconds = Machine.MoveTime(request.Nanoseconds) });
 

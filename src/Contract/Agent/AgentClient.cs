@@ -57,6 +57,9 @@ public sealed class AgentClient(TtrpcClient connection)
     public Task<UpdateVolumeResponse> UpdateVolumeAsync(UpdateVolumeRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "UpdateVolume", request, UpdateVolumeResponse.Parser, cancel);
 
+    public Task<ForwardNamesResponse> ForwardNamesAsync(ForwardNamesRequest request, CancellationToken cancel = default) =>
+        Connection.CallAsync(Service, "ForwardNames", request, ForwardNamesResponse.Parser, cancel);
+
     public Task<ForwardPortResponse> ForwardPortAsync(ForwardPortRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "ForwardPort", request, ForwardPortResponse.Parser, cancel);
 

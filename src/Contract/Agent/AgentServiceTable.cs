@@ -24,6 +24,7 @@ public static class AgentServiceTable
         .Method("Stats", StatsRequest.Parser, agent.Stats)
         .Method("UpdateVolume", UpdateVolumeRequest.Parser, agent.UpdateVolume)
         .Method("ForwardPort", ForwardPortRequest.Parser, agent.ForwardPort)
+        .Method("ForwardNames", ForwardNamesRequest.Parser, agent.ForwardNames)
         .Method("AdjustClock", AdjustClockRequest.Parser, agent.AdjustClock)
         .Method("Timeline", TimelineRequest.Parser, agent.Timeline)
         .Method("SetProcessors", SetProcessorsRequest.Parser, agent.SetProcessors)

@@ -45,9 +45,13 @@ public interface IAgent
     /// <summary>Makes the copy of a volume whose writer swaps "..data", or brings it up to date.</summary>
     Task<UpdateVolumeResponse> UpdateVolume(UpdateVolumeRequest request, TtrpcContext context);
 
-    /// <summary>Moves the wall clock by so much, and answers with what it shows then. By 0 it only asks.</summary>
+    /// <summary>Joins a one-shot port of the host to a server that listens on a loopback address of the sandbox's network.</summary>
     Task<ForwardPortResponse> ForwardPort(ForwardPortRequest request, TtrpcContext context);
 
+    /// <summary>Answers questions for names that the sandbox asks on a loopback address with what the host knows.</summary>
+    Task<ForwardNamesResponse> ForwardNames(ForwardNamesRequest request, TtrpcContext context);
+
+    /// <summary>Moves the wall clock by so much, and answers with what it shows then. By 0 it only asks.</summary>
     Task<AdjustClockResponse> AdjustClock(AdjustClockRequest request, TtrpcContext context);
 
     Task<TimelineResponse> Timeline(TimelineRequest request, TtrpcContext context);

@@ -1,3 +1,4 @@
+using System.Net;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
@@ -54,6 +55,7 @@ internal sealed class Sandbox : IAsyncDisposable
     private LoopbackForward? _forward;
     private HostCgroup? _cgroup;
     private PidHolder? _pid;
+    private readonly Dictionary<IPAddress, NameForward?> _names = [];
     private TemplateChild? _templateChild;
     private Task? _shutdown;
     private bool _ending;
@@ -173,6 +175,7 @@ internal sealed class Sandbox : IAsyncDisposable
             // Before the sources are cloned: what a hook mounts below them is seen in the guest.
             await container.RunCreationHooksAsync();
             await UpdateNetworkAsync();
+            await ForwardNamesAsync(bundle.Spec, cancel);
             await GrowAsync(cancel);
             Timeline.Mark("hooks run, network and size fitted");
             await container.CreateAsync(bundle, plan, await ProcessesOfAsync(bundle.Spec, cancel), cancel);
@@ -184,6 +187,21 @@ internal sealed class Sandbox : IAsyncDisposable
             await ForgetAsync(container);
             await RunPoststopAsync(container);
             throw;
+        }
+    }
+
+    /// <summary>After hooks: Docker writes the file, and starts what answers, in one of them.</summary>
+    private async Task ForwardNamesAsync(Spec spec, CancellationToken cancel)
+    {
+        foreach (var server in NameForward.ServersOf(spec))
+        {
+            lock (_lock)
+                if (!_names.TryAdd(server, null))
+                    continue;
+            var forward = await NameForward.TryStartAsync(
+                (await _network).Namespace, server, Machine.Vsock, request => CallAsync((agent, stop) => agent.ForwardNamesAsync(request, stop), cancel), Log);
+            lock (_lock)
+                _names[server] = forward;
         }
     }
 
@@ -406,6 +424,9 @@ internal sealed class Sandbox : IAsyncDisposable
             container.MarkAllExited(exit);
         _volumes.Dispose();
         _forward?.Dispose();
+        lock (_lock)
+            foreach (var names in _names.Values)
+                names?.Dispose();
         if (_templateChild is { } child)
             await child.DisposeAsync();
         _died.TrySetResult(reason);
