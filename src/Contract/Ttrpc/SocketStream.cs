@@ -2,7 +2,7 @@ using System.Net.Sockets;
 
 namespace KataLike.Contract.Ttrpc;
 
-/// <summary>A connected stream socket of any family as a <see cref="Stream"/>; owns the socket.</summary>
+/// <summary>A connected stream socket of any family as a <see cref="Stream"/>, whose failures are an <see cref="IOException"/>; owns the socket.</summary>
 /// <remarks>NetworkStream refuses sockets whose family .NET does not know, such as AF_VSOCK: it takes them for unconnected.</remarks>
 public sealed class SocketStream(Socket socket) : Stream
 {
@@ -22,8 +22,17 @@ public sealed class SocketStream(Socket socket) : Stream
 
     public override int Read(byte[] buffer, int offset, int count) => socket.Receive(buffer.AsSpan(offset, count));
 
-    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-        socket.ReceiveAsync(buffer, SocketFlags.None, cancellationToken);
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return await socket.ReceiveAsync(buffer, SocketFlags.None, cancellationToken);
+        }
+        catch (SocketException e)
+        {
+            throw new IOException(e.Message, e);
+        }
+    }
 
     public override void Write(byte[] buffer, int offset, int count)
     {
@@ -33,8 +42,15 @@ public sealed class SocketStream(Socket socket) : Stream
 
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        while (buffer.Length > 0)
-            buffer = buffer[await socket.SendAsync(buffer, SocketFlags.None, cancellationToken)..];
+        try
+        {
+            while (buffer.Length > 0)
+                buffer = buffer[await socket.SendAsync(buffer, SocketFlags.None, cancellationToken)..];
+        }
+        catch (SocketException e)
+        {
+            throw new IOException(e.Message, e);
+        }
     }
 
     public override void Flush()

@@ -71,7 +71,7 @@ internal sealed record ContainerState
     public static ContainerState LoadMade(StateRoot root, string id)
     {
         var state = Load(root, id);
-        if (!state.IsBeingMade(root))
+        if (state.Pid != 0)
             return state;
         try
         {

@@ -69,6 +69,11 @@ internal sealed class QmpClient : IAsyncDisposable
             else if (UnixSockets.TrySend(_socket, line, [passed]) != line.Length)
                 throw new QmpException($"qmp: {command}: qemu does not read what it is sent");
         }
+        catch (Exception error) when (error is not QmpException and (IOException or ObjectDisposedException))
+        {
+            // QEMU has just ended, which is not yet seen where answers are read.
+            throw new QmpException($"qmp: {command}: {error.Message}", error);
+        }
         finally
         {
             _writing.Release();
@@ -83,7 +88,7 @@ internal sealed class QmpClient : IAsyncDisposable
         {
             await ReceiveLinesAsync();
         }
-        catch (Exception error) when (error is IOException or ObjectDisposedException or System.Net.Sockets.SocketException)
+        catch (Exception error) when (error is IOException or ObjectDisposedException)
         {
             reason = error.Message;
         }
