@@ -18,6 +18,10 @@ internal sealed class NameForward
     /// <summary>Questions whose answers are awaited; an older one is forgotten, as its asker has by then.</summary>
     private const int MaxAsked = 256;
 
+    /// <summary>Questions taken in one turn of the loop: a flood of them must not keep it from everybody else.</summary>
+    private const int MaxTaken = 64;
+
+    private readonly EventLoop _loop;
     private readonly Socket _socket;
     private readonly ControlStream _host;
     private readonly (ushort Number, EndPoint? Asker)[] _asked = new (ushort, EndPoint?)[MaxAsked];
@@ -27,7 +31,7 @@ internal sealed class NameForward
     private readonly byte[] _buffer = new byte[NameFrames.MaxMessage];
     private ushort _last;
 
-    private NameForward(Socket socket, ControlStream host) => (_socket, _host) = (socket, host);
+    private NameForward(EventLoop loop, Socket socket, ControlStream host) => (_loop, _socket, _host) = (loop, socket, host);
 
     /// <summary>Returns when the address is served.</summary>
     /// <exception cref="TtrpcException">InvalidArgument: no loopback address. FailedPrecondition: somebody serves it already.</exception>
@@ -40,7 +44,7 @@ internal sealed class NameForward
         {
             NetworkNamespaces.Run(network, () => socket = new Socket(place.AddressFamily, SocketType.Dgram, ProtocolType.Udp) { Blocking = false });
             socket!.Bind(new IPEndPoint(place, Port));
-            new NameForward(socket, new ControlStream(loop, VsockSockets.Connect(VsockSockets.HostCid, hostPort))).Serve(loop);
+            new NameForward(loop, socket, new ControlStream(loop, VsockSockets.Connect(VsockSockets.HostCid, hostPort))).Serve();
         }
         catch (Exception e) when (e is SocketException or LinuxException)
         {
@@ -49,28 +53,33 @@ internal sealed class NameForward
         }
     }
 
-    private void Serve(EventLoop loop)
+    private void Serve()
     {
         var descriptor = new FileDescriptor((int)_socket.Handle, ownsHandle: false);
-        var key = loop.Watch(descriptor, PollEvents.Readable, _ => Take());
+        var key = _loop.Watch(descriptor, PollEvents.Readable, _ => Take());
         _ = AskAsync();
         _ = Task.Run(async () =>
         {
             await AnswerAsync();
-            loop.Forget(descriptor, key);
+            _loop.Forget(descriptor, key);
             _questions.Writer.TryComplete();
             _host.Dispose();
             _socket.Dispose();
         });
     }
 
-    /// <summary>On the loop's thread: all that has come.</summary>
+    /// <summary>On the loop's thread: all that has come, in several turns if it is much.</summary>
     private void Take()
     {
         try
         {
-            while (_socket.Poll(0, SelectMode.SelectRead))
+            for (var taken = 0; _socket.Poll(0, SelectMode.SelectRead); taken++)
             {
+                if (taken == MaxTaken)
+                {
+                    _loop.Post(Take);
+                    return;
+                }
                 EndPoint asker = new IPEndPoint(_socket.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, 0);
                 var length = _socket.ReceiveFrom(_buffer, ref asker);
                 if (length < NameFrames.MinMessage)

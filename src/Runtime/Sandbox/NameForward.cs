@@ -74,10 +74,12 @@ internal sealed class NameForward : IDisposable
         {
             await tell(new ForwardNamesRequest { Address = ByteString.CopyFrom(server.GetAddressBytes()), Stream = channel.Port });
         }
-        catch (TtrpcException error)
+        catch (Exception error)
         {
             channel.Abort();
             forward.Dispose();
+            if (error is not TtrpcException)
+                throw;
             warn($"names cannot be asked on {server}: {error.Message}");
             return null;
         }
@@ -108,7 +110,7 @@ internal sealed class NameForward : IDisposable
                     _ = AskAsync(number, question);
             }
         }
-        catch (Exception error) when (error is IOException or SocketException or OperationCanceledException or ObjectDisposedException)
+        catch (Exception error) when (error is IOException or OperationCanceledException or ObjectDisposedException)
         {
             // It is over with the sandbox.
         }

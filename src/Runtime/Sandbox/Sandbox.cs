@@ -1,4 +1,3 @@
-using System.Net;
 using KataLike.Contract.Agent;
 using KataLike.Contract.Oci;
 using KataLike.Contract.Ttrpc;
@@ -52,10 +51,9 @@ internal sealed class Sandbox : IAsyncDisposable
     private readonly Dictionary<string, Container> _containers = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Machine? _machine;
-    private LoopbackForward? _forward;
+    private LocalhostForwards? _forwards;
     private HostCgroup? _cgroup;
     private PidHolder? _pid;
-    private readonly Dictionary<IPAddress, NameForward?> _names = [];
     private TemplateChild? _templateChild;
     private Task? _shutdown;
     private bool _ending;
@@ -175,7 +173,9 @@ internal sealed class Sandbox : IAsyncDisposable
             // Before the sources are cloned: what a hook mounts below them is seen in the guest.
             await container.RunCreationHooksAsync();
             await UpdateNetworkAsync();
-            await ForwardNamesAsync(bundle.Spec, cancel);
+            // After the hooks: Docker writes the file, and starts what answers, in one of them.
+            await _forwards!.ForwardNamesAsync(
+                bundle.Spec, request => CallAsync((agent, stop) => agent.ForwardNamesAsync(request, stop), cancel), cancel);
             await GrowAsync(cancel);
             Timeline.Mark("hooks run, network and size fitted");
             await container.CreateAsync(bundle, plan, await ProcessesOfAsync(bundle.Spec, cancel), cancel);
@@ -187,21 +187,6 @@ internal sealed class Sandbox : IAsyncDisposable
             await ForgetAsync(container);
             await RunPoststopAsync(container);
             throw;
-        }
-    }
-
-    /// <summary>After hooks: Docker writes the file, and starts what answers, in one of them.</summary>
-    private async Task ForwardNamesAsync(Spec spec, CancellationToken cancel)
-    {
-        foreach (var server in NameForward.ServersOf(spec))
-        {
-            lock (_lock)
-                if (!_names.TryAdd(server, null))
-                    continue;
-            var forward = await NameForward.TryStartAsync(
-                (await _network).Namespace, server, Machine.Vsock, request => CallAsync((agent, stop) => agent.ForwardNamesAsync(request, stop), cancel), Log);
-            lock (_lock)
-                _names[server] = forward;
         }
     }
 
@@ -350,11 +335,9 @@ internal sealed class Sandbox : IAsyncDisposable
         Timeline.Mark("network told to the guest");
         if (_templateChild is { } child)
             _ = child.BeginAsync();
+        _forwards = new LocalhostForwards(network.Namespace, machine.Vsock, Log);
         if (bundle.IsSandboxContainer)
-        {
-            _forward = LoopbackForward.TryStart(
-                network.Namespace, machine.Vsock, (request, cancel) => CallAsync((agent, stop) => agent.ForwardPortAsync(request, stop), cancel), Log);
-        }
+            _forwards.ForwardPorts((request, cancel) => CallAsync((agent, stop) => agent.ForwardPortAsync(request, stop), cancel));
     }
 
     /// <summary>The machine that has been prepared, if it is what this sandbox needs; else that ends.</summary>
@@ -423,10 +406,7 @@ internal sealed class Sandbox : IAsyncDisposable
         foreach (var container in Containers)
             container.MarkAllExited(exit);
         _volumes.Dispose();
-        _forward?.Dispose();
-        lock (_lock)
-            foreach (var names in _names.Values)
-                names?.Dispose();
+        _forwards?.Dispose();
         if (_templateChild is { } child)
             await child.DisposeAsync();
         _died.TrySetResult(reason);

@@ -5,6 +5,7 @@ using KataLike.Contract.Oci;
 using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Sandboxes;
+using KataLike.Runtime.Vsock;
 
 namespace KataLike.Runtime.Tests.Sandboxes;
 
@@ -53,6 +54,36 @@ public sealed class NameForwardTests
         await guest.WriteAsync(new byte[] { 0, 1, 0 });
         guest.Dispose();
         await serving;
+    }
+
+    [Fact]
+    public async Task A_server_whose_first_container_was_given_up_is_asked_for_again_and_then_no_more()
+    {
+        var file = Path.GetTempFileName();
+        await File.WriteAllTextAsync(file, "nameserver 127.0.0.11\n");
+        try
+        {
+            await using var vsock = new VhostUserVsock();
+            using var space = NetworkNamespaces.Open("/proc/self/ns/net");
+            using var forwards = new LocalhostForwards(space, vsock, warning => Assert.Fail(warning));
+            var asked = new List<ForwardNamesRequest>();
+            Task Answer(ForwardNamesRequest request)
+            {
+                asked.Add(request);
+                return asked.Count == 1 ? Task.FromCanceled(new CancellationToken(true)) : Task.CompletedTask;
+            }
+
+            await Assert.ThrowsAsync<TaskCanceledException>(() => forwards.ForwardNamesAsync(With(file), Answer, default));
+            await forwards.ForwardNamesAsync(With(file), Answer, default);
+            await forwards.ForwardNamesAsync(With(file), Answer, default);
+            Assert.All(asked, request => Assert.Equal([127, 0, 0, 11], request.Address.ToByteArray()));
+            Assert.Equal(2, asked.Select(request => request.Stream).Distinct().Count());
+            Assert.Equal(2, asked.Count);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
     }
 
     private static Socket ServerIn(FileDescriptor space)
