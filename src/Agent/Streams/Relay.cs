@@ -9,10 +9,14 @@ namespace KataLike.Agent.Streams;
 /// <remarks>Owns both descriptors. All of it runs on the loop's thread.</remarks>
 internal sealed class Relay
 {
-    /// <summary>Bytes that a pipe should hold whose other end is a relay's: each change between agent and process costs more than 64 KiB do.</summary>
-    public const int PipeCapacity = 256 * 1024;
+    /// <summary>
+    /// Bytes that a pipe should hold whose other end is a relay's, and that are moved at once: under emulation each change
+    /// between agent and process costs as much as copying 16 KiB does. A pod's user may have 128 such pipes before the kernel
+    /// makes them small.
+    /// </summary>
+    public const int PipeCapacity = 512 * 1024;
 
-    private const int Chunk = 64 * 1024;
+    private const int MinChunk = 4096;
     private const int ChunksPerTurn = 16;
 
     private readonly EventLoop _loop;
@@ -21,6 +25,9 @@ internal sealed class Relay
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ulong _sourceKey;
     private ulong _sinkKey;
+
+    // Bytes to ask for: the kernel takes pages for all of them before it looks how many there are.
+    private int _chunk = MinChunk;
     private TaskCompletionSource? _empty;
 
     /// <summary>Begins at once.</summary>
@@ -72,7 +79,7 @@ internal sealed class Relay
     {
         for (var turn = 0; turn < ChunksPerTurn && !Ended.IsCompleted; turn++)
         {
-            var moved = Splicing.TrySplice(_source, _sink, Chunk);
+            var moved = Splicing.TrySplice(_source, _sink, _chunk);
             if (moved == -(int)Errno.EAGAIN)
             {
                 if (Splicing.Available(_source) == 0)
@@ -80,6 +87,14 @@ internal sealed class Relay
                     _empty?.TrySetResult();
                 }
                 return;
+            }
+            if (moved == _chunk)
+            {
+                _chunk = Math.Min(4 * _chunk, PipeCapacity);
+            }
+            else if (moved < MinChunk)
+            {
+                _chunk = MinChunk;
             }
             // The source's end (EIO: the last process has left a terminal), or a side that failed.
             if (moved <= 0)
