@@ -123,7 +123,8 @@ internal sealed class Machine : IAsyncDisposable
             var (agent, control) = Control(vsock);
             undo.Push(agent.Connection.DisposeAsync);
             Timeline.Mark("vsock device opened");
-            var virtiofsd = Virtiofsd.Start(programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog);
+            var virtiofsd = Virtiofsd.Start(
+                programs.Virtiofsd, directory.Shared, shares, directory.Handle, directory.VirtiofsdLog, accessLists: configuration.Kernel is null);
             undo.Push(virtiofsd.DisposeAsync);
             spec = spec with { Vsock = vsockSpec, SharedFilesDescriptor = VirtualMachine.SharedFilesNumber };
             Timeline.Mark("virtiofsd started");

@@ -32,7 +32,9 @@ internal sealed class Virtiofsd : IAsyncDisposable
     public IReadOnlyList<int> Processes() => [_process.Pid, .. Linux.Processes.ChildrenOf(_process.Pid)];
 
     /// <param name="directory">Where its socket has a name for the moment between listening and connecting.</param>
-    public static Virtiofsd Start(string program, string shared, ShareNamespace parent, FileDescriptor directory, string logPath)
+    /// <param name="accessLists">Whether the guest's kernel is one that can do them: not every one can (decision 21).</param>
+    public static Virtiofsd Start(
+        string program, string shared, ShareNamespace parent, FileDescriptor directory, string logPath, bool accessLists)
     {
         var generation = Detect(program, parent);
         using var listener = UnixSockets.Listen(directory, SocketName, backlog: 1);
@@ -44,7 +46,7 @@ internal sealed class Virtiofsd : IAsyncDisposable
             var process = parent.Start(new ProcessStart
             {
                 Path = program,
-                Arguments = [program, .. CommandLine(generation, shared)],
+                Arguments = [program, .. CommandLine(generation, shared, accessLists)],
                 Descriptors = [(log.ChildEnd, 1), (log.ChildEnd, 2), (listener, SocketNumber)],
                 WorkingDirectory = "/",
             });
@@ -64,17 +66,17 @@ internal sealed class Virtiofsd : IAsyncDisposable
 
     // "auto" lets the guest keep for a second what it has seen of names and attributes, and nothing of what it has read of a file once that
     // is opened anew. Our guest's kernel has its own rule, the same with both programs: virtiofs.max_age (decision 15).
-    public static IReadOnlyList<string> CommandLine(VirtiofsdGeneration generation, string shared) => generation switch
+    public static IReadOnlyList<string> CommandLine(VirtiofsdGeneration generation, string shared, bool accessLists) => generation switch
     {
         VirtiofsdGeneration.C =>
         [
             $"--fd={SocketNumber}", "--rlimit-nofile=0", "-o", $"source={shared.Replace(",", "\\,", StringComparison.Ordinal)}",
-            "-o", "sandbox=namespace,cache=auto,xattr,announce_submounts,log_level=warn",
+            "-o", $"sandbox=namespace,cache=auto,xattr,{(accessLists ? "posix_acl," : "")}announce_submounts,log_level=warn",
         ],
         _ =>
         [
             $"--fd={SocketNumber}", "--rlimit-nofile=0", "--shared-dir", shared,
-            "--sandbox", "namespace", "--cache", "auto", "--xattr", "--announce-submounts", "--log-level", "warn",
+            "--sandbox", "namespace", "--cache", "auto", accessLists ? "--posix-acl" : "--xattr", "--announce-submounts", "--log-level", "warn",
         ],
     };
 

@@ -11,7 +11,8 @@ public class VirtiofsdTests
         Assert.Equal(VirtiofsdGeneration.C, Virtiofsd.GenerationOf(version));
         Assert.Equal(
             @"--fd=3 --rlimit-nofile=0 -o source=/r/a\,b -o sandbox=namespace,cache=auto,xattr,announce_submounts,log_level=warn",
-            string.Join(' ', Virtiofsd.CommandLine(VirtiofsdGeneration.C, "/r/a,b")));
+            string.Join(' ', Virtiofsd.CommandLine(VirtiofsdGeneration.C, "/r/a,b", accessLists: false)));
+        Assert.Contains(",xattr,posix_acl,", Virtiofsd.CommandLine(VirtiofsdGeneration.C, "/r", accessLists: true)[^1], StringComparison.Ordinal);
     }
 
     [Fact]
@@ -20,6 +21,7 @@ public class VirtiofsdTests
         Assert.Equal(VirtiofsdGeneration.Rust, Virtiofsd.GenerationOf("virtiofsd 1.13.2\n"));
         Assert.Equal(
             "--fd=3 --rlimit-nofile=0 --shared-dir /r --sandbox namespace --cache auto --xattr --announce-submounts --log-level warn",
-            string.Join(' ', Virtiofsd.CommandLine(VirtiofsdGeneration.Rust, "/r")));
+            string.Join(' ', Virtiofsd.CommandLine(VirtiofsdGeneration.Rust, "/r", accessLists: false)));
+        Assert.Contains("--posix-acl", Virtiofsd.CommandLine(VirtiofsdGeneration.Rust, "/r", accessLists: true));
     }
 }
