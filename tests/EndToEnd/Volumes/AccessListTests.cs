@@ -114,7 +114,10 @@ public sealed class AccessListTests : CommandLineCase
         var bundle = Bundle();
         bundle.Write(["sleep", "1000"], spec => spec["mounts"]!.AsArray().Add(new JsonObject
         {
-            ["destination"] = "/volume", ["type"] = "bind", ["source"] = $"{Directory}/volume", ["options"] = new JsonArray("rbind", "rw"),
+            ["destination"] = "/volume",
+            ["type"] = "bind",
+            ["source"] = $"{Directory}/volume",
+            ["options"] = new JsonArray("rbind", "rw"),
         }));
         return (runtime, bundle, program);
     }
