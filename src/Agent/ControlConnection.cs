@@ -28,6 +28,10 @@ internal sealed class ControlConnection(EventLoop loop, AgentService agent)
             Timeline.Mark("host dialled");
             var reason = await _server.ServeAsync(new ControlStream(loop, socket));
             Log.Debug($"the host's connection ended: {reason}");
+            if (agent.Withdrawn)
+            {
+                port = AwaitAnotherDevice();
+            }
         }
         Log.Error($"no host answers on vsock port {port}");
     }
@@ -35,9 +39,26 @@ internal sealed class ControlConnection(EventLoop loop, AgentService agent)
     /// <summary>A machine without a vsock device is one that is to be saved: its copies get theirs when they are restored.</summary>
     private async Task<uint> AwaitDeviceAsync()
     {
-        using var changes = Netlink.OpenDeviceEvents();
         await agent.PrepareAsync();
+        return AwaitCopysDevice();
+    }
+
+    /// <summary>One that had a device for a rehearsal is to be saved as well.</summary>
+    private uint AwaitAnotherDevice()
+    {
+        using (var changes = Netlink.OpenDeviceEvents())
+        {
+            _ = Arrival.Await(changes, Timeout.InfiniteTimeSpan, () => VsockSockets.GuestCid() is null ? this : null);
+        }
+        agent.Withdrawn = false;
+        return AwaitCopysDevice();
+    }
+
+    private static uint AwaitCopysDevice()
+    {
+        using var changes = Netlink.OpenDeviceEvents();
         Template.Prepare();
+        Timeline.Clear();
         var cid = Arrival.Await(changes, Timeout.InfiniteTimeSpan, VsockSockets.GuestCid)!.Value;
         Timeline.Mark("vsock device found");
         return cid;

@@ -22,6 +22,15 @@ internal static class Timeline
         }
     }
 
+    /// <summary>What is to be the life of a copy begins here.</summary>
+    public static void Clear()
+    {
+        lock (Lock)
+        {
+            Marks.Clear();
+        }
+    }
+
     public static TimelineResponse Answer()
     {
         lock (Lock)

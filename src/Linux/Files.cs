@@ -13,6 +13,9 @@ public readonly record struct FileStatus(uint Mode, uint DeviceMajor, uint Devic
     /// <summary>The user whose file it is.</summary>
     public uint Owner { get; init; }
 
+    /// <summary>What it takes of its file system, bytes.</summary>
+    public ulong Allocated { get; init; }
+
     /// <summary>Others than the owner may write to it.</summary>
     public bool OthersWrite => (Mode & (Libc.S_IWGRP | Libc.S_IWOTH)) != 0;
 
@@ -87,6 +90,22 @@ public static unsafe class Files
         }
     }
 
+    /// <summary>Fills the buffer from a place in a file.</summary>
+    /// <exception cref="LinuxException">It cannot be read; EIO: it ends before.</exception>
+    public static void ReadAt(FileDescriptor descriptor, long offset, Span<byte> bytes)
+    {
+        while (bytes.Length > 0)
+        {
+            nint count;
+            fixed (byte* pointer = bytes)
+                count = Libc.pread(descriptor.Number, pointer, (nuint)bytes.Length, offset);
+            if (count <= 0)
+                throw new LinuxException(count == 0 ? Errno.EIO : Libc.LastError, "pread");
+            bytes = bytes[(int)count..];
+            offset += count;
+        }
+    }
+
     /// <summary>Whether two descriptors are of the same file, namespace or directory.</summary>
     public static bool AreSame(FileDescriptor left, FileDescriptor right) => Identity(left) == Identity(right);
 
@@ -105,7 +124,7 @@ public static unsafe class Files
         byte empty = 0;
         Libc.Check(
             Libc.statx(descriptor.Number, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &buffer), "statx");
-        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size) { Owner = buffer.stx_uid };
+        return new FileStatus(buffer.stx_mode, buffer.stx_rdev_major, buffer.stx_rdev_minor, buffer.stx_size) { Owner = buffer.stx_uid, Allocated = buffer.stx_blocks * 512 };
     }
 
     /// <summary>Reads what is there, at most the buffer; 0 at the end.</summary>
@@ -184,6 +203,7 @@ internal static unsafe partial class Libc
         [FieldOffset(28)] internal ushort stx_mode;
         [FieldOffset(32)] internal ulong stx_ino;
         [FieldOffset(40)] internal ulong stx_size;
+        [FieldOffset(48)] internal ulong stx_blocks;
         [FieldOffset(128)] internal uint stx_rdev_major;
         [FieldOffset(132)] internal uint stx_rdev_minor;
         [FieldOffset(136)] internal uint stx_dev_major;
@@ -204,6 +224,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial nint write(int fd, byte* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint pread(int fd, byte* buffer, nuint count, long offset);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial nint pwrite(int fd, byte* buffer, nuint count, long offset);

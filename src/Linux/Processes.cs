@@ -11,7 +11,7 @@ internal static unsafe partial class Libc
     internal const int P_ALL = 0;
     internal const int P_PIDFD = 3;
     internal const int WEXITED = 4;
-    internal const int CLD_EXITED = 1;
+    internal const int CLD_EXITED = 1, CLD_DUMPED = 3;
 
     /// <summary>The part of siginfo_t that waitid fills; 128 bytes in all.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 128)]
@@ -125,7 +125,7 @@ public static unsafe class Processes
         {
             result = Libc.waitid(kind, id, &info, Libc.WEXITED);
         }
-        while (result < 0 && Libc.LastError == Errno.EINTR);
+        while (result < 0 ? Libc.LastError == Errno.EINTR : info.si_code > Libc.CLD_DUMPED);
         if (result < 0 && Libc.LastError == Errno.ECHILD)
             return null;
         Libc.Check(result, "waitid");

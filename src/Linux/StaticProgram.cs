@@ -5,7 +5,6 @@ using System.Runtime.Versioning;
 namespace KataLike.Linux;
 
 /// <summary>Programs of a few instructions, which need no libraries: a static ELF file of one segment.</summary>
-[UnsupportedOSPlatform("windows")]
 public static class StaticProgram
 {
     private const ulong Base = 0x400000;
@@ -15,6 +14,7 @@ public static class StaticProgram
     /// <summary>Writes it.</summary>
     /// <param name="code">x86-64, run from its first byte.</param>
     /// <returns>False: this is another architecture, and nothing was written.</returns>
+    [UnsupportedOSPlatform("windows")]
     public static bool Write(string path, ReadOnlySpan<byte> code)
     {
         if (RuntimeInformation.OSArchitecture != Architecture.X64)
@@ -25,7 +25,7 @@ public static class StaticProgram
     }
 
     /// <summary>elf(5): Elf64_Ehdr, one Elf64_Phdr, the code.</summary>
-    private static byte[] Elf(ReadOnlySpan<byte> code)
+    internal static byte[] Elf(ReadOnlySpan<byte> code)
     {
         const short executable = 2, x64 = 62;
         const int load = 1, readExecute = 5, page = 0x1000;

@@ -194,6 +194,20 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
     public async Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context) =>
         new() { OutOfMemory = await _outOfMemory.Reader.ReadAsync(context.CancellationToken) };
 
+    /// <summary>The machine is to be saved once the host has closed the connection.</summary>
+    public bool Withdrawn { get; set; }
+
+    public Task<WithdrawResponse> Withdraw(WithdrawRequest request, TtrpcContext context)
+    {
+        if (!_containers.IsEmpty)
+        {
+            throw new TtrpcException(StatusCode.FailedPrecondition, "the sandbox has a container");
+        }
+        Sandbox.Unmount();
+        Withdrawn = true;
+        return Task.FromResult(new WithdrawResponse());
+    }
+
     public Task<ShutdownResponse> Shutdown(ShutdownRequest request, TtrpcContext context)
     {
         foreach (var container in _containers.Values)

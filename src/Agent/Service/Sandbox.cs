@@ -43,7 +43,8 @@ internal static class Sandbox
         return new SetUpSandboxResponse
         {
             KernelRelease = KernelFiles.Read("/proc/sys/kernel/osrelease").Trim(),
-            BootId = KernelFiles.Read("/proc/sys/kernel/random/boot_id").Trim(),
+            // The kernel makes it when it is first read, and then it is the machine's.
+            BootId = request.Rehearsal ? "" : KernelFiles.Read("/proc/sys/kernel/random/boot_id").Trim(),
         };
     }
 
@@ -59,6 +60,7 @@ internal static class Sandbox
             try
             {
                 Mounts.Detach(share);
+                Directory.Delete(share);
             }
             catch (LinuxException e)
             {

@@ -75,6 +75,9 @@ public sealed class AgentClient(TtrpcClient connection)
     public Task<NextEventResponse> NextEventAsync(NextEventRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "NextEvent", request, NextEventResponse.Parser, cancel);
 
+    public Task<WithdrawResponse> WithdrawAsync(WithdrawRequest request, CancellationToken cancel = default) =>
+        Connection.CallAsync(Service, "Withdraw", request, WithdrawResponse.Parser, cancel);
+
     public Task<ShutdownResponse> ShutdownAsync(ShutdownRequest request, CancellationToken cancel = default) =>
         Connection.CallAsync(Service, "Shutdown", request, ShutdownResponse.Parser, cancel);
 }

@@ -29,5 +29,6 @@ public static class AgentServiceTable
         .Method("Timeline", TimelineRequest.Parser, agent.Timeline)
         .Method("SetProcessors", SetProcessorsRequest.Parser, agent.SetProcessors)
         .Method("NextEvent", NextEventRequest.Parser, agent.NextEvent)
+        .Method("Withdraw", WithdrawRequest.Parser, agent.Withdraw)
         .Method("Shutdown", ShutdownRequest.Parser, agent.Shutdown);
 }

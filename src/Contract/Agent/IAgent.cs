@@ -62,6 +62,9 @@ public interface IAgent
     /// <summary>Answers with the next event; one call is outstanding at a time.</summary>
     Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context);
 
+    /// <summary>Lets go of the shares, in a machine that is to be saved once the host has taken its devices away.</summary>
+    Task<WithdrawResponse> Withdraw(WithdrawRequest request, TtrpcContext context);
+
     /// <summary>Kills what runs, syncs, and powers the machine off after answering.</summary>
     Task<ShutdownResponse> Shutdown(ShutdownRequest request, TtrpcContext context);
 }

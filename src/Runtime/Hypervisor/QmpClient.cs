@@ -18,12 +18,13 @@ internal sealed class QmpClient : IAsyncDisposable
     private long _nextId = 1;
     private string? _ended;
 
-    public QmpClient(FileDescriptor socket)
+    /// <param name="greeted">QEMU has greeted somebody before us, and was answered.</param>
+    public QmpClient(FileDescriptor socket, bool greeted = false)
     {
         _socket = socket.Duplicate();
         _stream = SocketStreams.Take(socket);
         Closed = ReceiveAsync();
-        _negotiated = NegotiateAsync();
+        _negotiated = greeted ? Task.CompletedTask : NegotiateAsync();
     }
 
     /// <summary>Completes with the reason when the connection has ended; never faults.</summary>

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using KataLike.Contract;
 using KataLike.Linux;
 using KataLike.Runtime.Storage;
+using KataLike.Runtime.Templates;
 
 namespace KataLike.Runtime.Hypervisor;
 
@@ -17,7 +18,11 @@ internal sealed class VirtualMachine : IAsyncDisposable
 {
     public const int QmpNumber = 3, VsockNumber = 4, SharedFilesNumber = 5, MemoryNumber = 6;
 
+    private const string VsockDevice = "vsock-device", SharedDevice = "shared-device";
+
     private const int SigKill = 9;
+
+    private static readonly TimeSpan CaptureDelay = TimeSpan.FromMilliseconds(300);
 
     private readonly ChildProcess _process;
     private readonly QmpClient _qmp;
@@ -38,9 +43,10 @@ internal sealed class VirtualMachine : IAsyncDisposable
     /// <summary>Completes with a line that says how QEMU ended, once it was reaped. Never faults.</summary>
     public Task<string> Ended { get; }
 
+    /// <param name="image">Of a QEMU of which this one is to be a copy; null: QEMU is executed.</param>
     /// <exception cref="VmException">QEMU cannot be executed.</exception>
     public static VirtualMachine Start(
-        string qemu, MachineSpec spec, MachineDescriptors descriptors, ShareNamespace parent, string consoleLog, string qemuLog)
+        string qemu, MachineSpec spec, MachineDescriptors descriptors, ShareNamespace parent, string consoleLog, string qemuLog, Template? image = null)
     {
         var console = new BoundedLog(consoleLog);
         var log = new BoundedLog(qemuLog);
@@ -56,14 +62,15 @@ internal sealed class VirtualMachine : IAsyncDisposable
         }
         try
         {
-            var process = parent.Start(new ProcessStart
+            var start = new ProcessStart
             {
                 Path = qemu,
                 Arguments = [qemu, .. QemuCommandLine.From(spec)],
                 Descriptors = files,
                 WorkingDirectory = "/",
-            });
-            return new VirtualMachine(process, new QmpClient(ours), console, log);
+            };
+            var process = image is null ? parent.Start(start) : image.StartProcess(start, parent.Start);
+            return new VirtualMachine(process, new QmpClient(ours, greeted: image is not null), console, log);
         }
         catch (LinuxException error)
         {
@@ -81,6 +88,9 @@ internal sealed class VirtualMachine : IAsyncDisposable
         }
     }
 
+    /// <summary>The file that is a template's or a copy's memory.</summary>
+    public FileDescriptor OpenMemory() => Files.Open($"/proc/{Pid}/fd/{MemoryNumber}", Files.ReadWrite);
+
     /// <summary>An exception for something that went wrong with this machine: carries what it said last.</summary>
     public VmException Failure(string reason, Exception? cause = null) => new(reason, _log.Tail, _console.Tail, cause);
 
@@ -92,14 +102,29 @@ internal sealed class VirtualMachine : IAsyncDisposable
         await Migration.RunAsync(_qmp, "migrate", state);
     }
 
-    /// <summary>Makes the machine what was saved, gives it the devices that it has of its own, and lets it run.</summary>
-    /// <exception cref="QmpException">It does not fit.</exception>
-    public async Task RestoreAsync(MachineSpec spec, FileDescriptor state)
+    /// <summary>Stops the machine and writes QEMU itself, a process that stands still then.</summary>
+    /// <param name="image">Empty.</param>
+    /// <exception cref="QmpException">QEMU is gone.</exception>
+    /// <exception cref="InvalidDataException">It cannot be written.</exception>
+    public async Task CaptureAsync(Stream image)
     {
-        await Migration.RunAsync(_qmp, "migrate-incoming", state);
+        await _qmp.ExecuteAsync("stop");
+        // What it has begun comes to its end.
+        await Task.Delay(CaptureDelay);
+        // On one thread.
+        await Task.Run(() => ProcessCapture.Write(Pid, MemoryNumber + 1, image));
+    }
+
+    /// <summary>Makes the machine what was saved, gives it the devices that it has of its own, and lets it run.</summary>
+    /// <param name="state">Null: it is that already.</param>
+    /// <exception cref="QmpException">It does not fit.</exception>
+    public async Task RestoreAsync(MachineSpec spec, FileDescriptor? state)
+    {
+        if (state is not null)
+            await Migration.RunAsync(_qmp, "migrate-incoming", state);
         if (spec.Vsock is VsockSpec.Kernel kernel)
         {
-            await Devices.AddAsync("vhost-vsock-pci", "vsock-device", new JsonObject
+            await Devices.AddAsync("vhost-vsock-pci", VsockDevice, new JsonObject
             {
                 ["guest-cid"] = kernel.GuestCid,
                 ["vhostfd"] = $"{kernel.Descriptor}",
@@ -107,15 +132,23 @@ internal sealed class VirtualMachine : IAsyncDisposable
         }
         else if (spec.Vsock is VsockSpec.VhostUser)
         {
-            await Devices.AddAsync("vhost-user-vsock-pci", "vsock-device", new JsonObject { ["chardev"] = "vsock" });
+            await Devices.AddAsync("vhost-user-vsock-pci", VsockDevice, new JsonObject { ["chardev"] = "vsock" });
         }
-        await Devices.AddAsync("vhost-user-fs-pci", "shared-device", new JsonObject
+        await Devices.AddAsync("vhost-user-fs-pci", SharedDevice, new JsonObject
         {
             ["chardev"] = "shared",
             ["tag"] = SharedFiles.Tag,
             ["queue-size"] = SharedFiles.QueueSize,
         });
         await _qmp.ExecuteAsync("cont");
+    }
+
+    /// <summary>Takes those devices away again.</summary>
+    /// <exception cref="QmpException">QEMU is gone.</exception>
+    public async Task WithdrawAsync(CancellationToken cancel)
+    {
+        await Devices.RemoveAsync(SharedDevice, cancel);
+        await Devices.RemoveAsync(VsockDevice, cancel);
     }
 
     /// <summary>Completes when the guest has written this on its console.</summary>

@@ -151,8 +151,8 @@ internal sealed class PoolKeeper : IAsyncDisposable
         var store = new TemplateStore(_configuration.TemplateDirectory);
         try
         {
-            if (TemplatePlan.For(_configuration) is { } plan && !store.Has(plan.Key))
-                await TemplateMaker.MakeAsync(plan, store, TimeSpan.FromSeconds(_configuration.BootTimeoutSeconds));
+            if (TemplatePlan.For(_configuration) is { } plan && !store.HasAll(plan))
+                await TemplateMaker.MakeAsync(_configuration, plan, store, _log);
         }
         catch (Exception error) when (error is VmException or IOException or UnauthorizedAccessException)
         {

@@ -62,39 +62,62 @@ internal sealed class Machine : IAsyncDisposable
         Timeline.Mark("programs found, size chosen");
         if (plan.Note is { } note)
             log(note);
-        var store = new TemplateStore(configuration.TemplateDirectory);
-        if (template is not null && store.Find(template.Key) is { } saved)
-        {
-            using (saved)
-            {
-                try
-                {
-                    return await CopyAsync(name, configuration, plan, template, saved, directory, network, log);
-                }
-                catch (Exception error) when (error is VmException or QmpException or InvalidDataException)
-                {
-                    log($"the template is of no use and is thrown away, the sandbox boots: {error.Message}");
-                    store.Discard(template.Key);
-                }
-            }
-        }
+        // With a process comes the number of its threads: processors that are to run beside each other need more.
+        if (template?.ProcessKey is { } process && plan.Size.Vcpus == 1
+            && await TryCopyAsync(name, configuration, plan, template, process, directory, network, log) is { } copy)
+            return copy;
+        if (template is not null && await TryCopyAsync(name, configuration, plan, template, template.Key, directory, network, log) is { } restored)
+            return restored;
         return await StartAsync(configuration, plan.Size, plan.Programs, plan.Spec with { Name = name }, memory: null, directory, network, log);
     }
 
+    /// <summary>A copy of a template, for no sandbox yet.</summary>
+    /// <exception cref="VmException">It does not come to life.</exception>
+    /// <exception cref="QmpException">It does not fit.</exception>
+    /// <exception cref="InvalidDataException">It is damaged.</exception>
+    public static Task<Machine> RestoreAsync(Configuration configuration, TemplatePlan template, Template saved, SandboxDirectory directory, Action<string> log) =>
+        CopyAsync("template", configuration, template.Machine, template, saved, isProcess: false, directory, network: null, log);
+
+    /// <returns>Null: there is none, or it has turned out to be of no use and was thrown away.</returns>
+    private static async Task<Machine?> TryCopyAsync(
+        string name, Configuration configuration, MachinePlan plan, TemplatePlan template, string key, SandboxDirectory directory,
+        FileDescriptor? network, Action<string> log)
+    {
+        var store = new TemplateStore(configuration.TemplateDirectory);
+        using var saved = store.Find(key);
+        if (saved is null)
+            return null;
+        var isProcess = key == template.ProcessKey;
+        if (isProcess && !saved.FitsHost)
+            store.Discard(key);
+        if (isProcess && !(saved.FitsHost && saved.HasProcess))
+            return null;
+        try
+        {
+            return await CopyAsync(name, configuration, plan, template, saved, isProcess, directory, network, log);
+        }
+        catch (Exception error) when (error is VmException or QmpException or InvalidDataException)
+        {
+            log($"the template{(isProcess ? "'s process" : "")} is of no use and is thrown away, the sandbox {(isProcess ? "does without" : "boots")}: {error.Message}");
+            store.Discard(key);
+            return null;
+        }
+    }
+
     private static async Task<Machine> CopyAsync(
-        string name, Configuration configuration, MachinePlan plan, TemplatePlan template, Template saved, SandboxDirectory directory,
+        string name, Configuration configuration, MachinePlan plan, TemplatePlan template, Template saved, bool isProcess, SandboxDirectory directory,
         FileDescriptor? network, Action<string> log)
     {
         var spec = template.Machine.Spec with { Name = name, Origin = MachineOrigin.Copy, Parallel = plan.Size.Vcpus > 1 };
         using var memory = Memory.CreateFile("memory", (ulong)spec.MemoryMib << 20);
-        var machine = await StartAsync(configuration, template.Machine.Size, plan.Programs, spec, memory, directory, network, log);
+        var machine = await StartAsync(configuration, template.Machine.Size, plan.Programs, spec, memory, directory, network, log, isProcess ? saved : null);
         try
         {
             // While QEMU is starting.
             saved.CopyMemory(memory);
             Timeline.Mark("memory copied");
-            using var state = saved.OpenState();
-            await machine.WhileRunningAsync(machine.Hypervisor.RestoreAsync(machine._spec, state));
+            using var state = isProcess ? null : saved.OpenState();
+            await machine.WhileRunningAsync(machine.Hypervisor.RestoreAsync(machine._spec, state).WaitAsync(CopyPatience));
             Timeline.MarkGuestBegins("machine restored");
             await machine.WhileRunningAsync(machine._control.Connected.WaitAsync(CopyPatience));
             return machine;
@@ -110,7 +133,7 @@ internal sealed class Machine : IAsyncDisposable
 
     private static async Task<Machine> StartAsync(
         Configuration configuration, SandboxSize size, ProgramPaths programs, MachineSpec spec, FileDescriptor? memory, SandboxDirectory directory,
-        FileDescriptor? network, Action<string> log)
+        FileDescriptor? network, Action<string> log, Template? image = null)
     {
         var undo = new Stack<Func<ValueTask>>();
         try
@@ -130,7 +153,7 @@ internal sealed class Machine : IAsyncDisposable
             Timeline.Mark("virtiofsd started");
             var hypervisor = VirtualMachine.Start(
                 programs.Qemu, spec, new MachineDescriptors(vsockDescriptor, virtiofsd.FrontEnd) { Memory = memory }, shares,
-                directory.ConsoleLog, directory.QemuLog);
+                directory.ConsoleLog, directory.QemuLog, image);
             Timeline.MarkGuestBegins("QEMU started");
             vsockDescriptor.Dispose();
             return new Machine(shares, vsock, virtiofsd, hypervisor, control, agent)
@@ -163,7 +186,8 @@ internal sealed class Machine : IAsyncDisposable
 
     /// <summary>Waits for the agent and tells it who it is.</summary>
     /// <exception cref="VmException">The machine ended, or the agent did not answer in time.</exception>
-    public async Task<SetUpSandboxResponse> SetUpAsync(string hostname, TimeSpan patience)
+    /// <param name="rehearsal">It is to be no sandbox's.</param>
+    public async Task<SetUpSandboxResponse> SetUpAsync(string hostname, TimeSpan patience, bool rehearsal = false)
     {
         using var limit = new CancellationTokenSource(patience);
         try
@@ -171,7 +195,7 @@ internal sealed class Machine : IAsyncDisposable
             // Before that the guest has no use for it, and the time in it would be late by a boot.
             await WhileRunningAsync(_control.Connected.WaitAsync(limit.Token));
             Timeline.Mark("agent connected");
-            var answer = Agent.SetUpSandboxAsync(SetUp(hostname), limit.Token);
+            var answer = Agent.SetUpSandboxAsync(SetUp(hostname, rehearsal), limit.Token);
             await WhileRunningAsync(answer);
             return await answer;
         }
@@ -188,9 +212,20 @@ internal sealed class Machine : IAsyncDisposable
         }
     }
 
-    private static SetUpSandboxRequest SetUp(string hostname) => new()
+    /// <summary>Takes from the machine what is this sandbox's; then it waits for another's.</summary>
+    /// <exception cref="QmpException">QEMU is gone.</exception>
+    public async Task WithdrawAsync(CancellationToken cancel)
+    {
+        await Agent.WithdrawAsync(new WithdrawRequest(), cancel);
+        await Agent.Connection.DisposeAsync();
+        await Hypervisor.WithdrawAsync(cancel);
+        await WhileRunningAsync(Hypervisor.SaidAsync(TemplateMaker.Ready).WaitAsync(cancel));
+    }
+
+    private static SetUpSandboxRequest SetUp(string hostname, bool rehearsal) => new()
     {
         Hostname = hostname,
+        Rehearsal = rehearsal,
         Shares = { new Share { Tag = SharedFiles.Tag, Type = "virtiofs" } },
         Entropy = ByteString.CopyFrom(RandomNumberGenerator.GetBytes(64)),
         Time = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow),

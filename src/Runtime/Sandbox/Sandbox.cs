@@ -301,7 +301,7 @@ internal sealed class Sandbox : IAsyncDisposable
         var bundle = Bundle.Load(_options.Bundle);
         var template = TemplatePlan.For(_options.Configuration);
         var store = new TemplateStore(_options.Configuration.TemplateDirectory);
-        if (template is not null && !store.Has(template.Key))
+        if (template is not null && !store.HasAll(template))
             _templateChild = new TemplateChild(_options.ConfigurationPath, store);
         var inCgroups = EnterCgroupsAsync(bundle.Spec);
         // What is started shall be born there; what runs already is moved meanwhile.

@@ -80,6 +80,19 @@ internal sealed class Template : IDisposable
         return state;
     }
 
+    /// <summary>Of a state that is a process: whether it was saved on this host as it is now.</summary>
+    public bool FitsHost => ProcessImage.Fits(ProcessHead);
+
+    /// <summary>Of the same: whether there was anything to be saved.</summary>
+    public bool HasProcess => !ProcessImage.IsEmpty(ProcessHead);
+
+    private ReadOnlySpan<byte> ProcessHead => _bytes.Slice((ulong)StateOffset, ProcessImage.HeadSize);
+
+    /// <summary>Starts a copy of the process whose state this is.</summary>
+    /// <exception cref="InvalidDataException">It is of another kernel.</exception>
+    public ChildProcess StartProcess(ProcessStart start, Func<ProcessStart, ChildProcess> launch) =>
+        ProcessImage.Start(start, launch, _file, StateOffset, ProcessHead);
+
     /// <summary>Fills a new machine's memory.</summary>
     /// <exception cref="InvalidDataException">The file is not what was saved.</exception>
     public void CopyMemory(FileDescriptor memory)
@@ -106,17 +119,18 @@ internal sealed class Template : IDisposable
     }
 
     /// <summary>Writes a saved machine to a file.</summary>
-    public static void Write(Stream file, string key, ReadOnlySpan<byte> state, MappedMemory memory)
+    /// <param name="memory">Null: nothing was saved.</param>
+    public static void Write(Stream file, string key, ReadOnlySpan<byte> state, MappedMemory? memory)
     {
-        var extents = Extents(memory);
+        var extents = memory is null ? [] : Extents(memory);
         var keyBytes = Encoding.UTF8.GetBytes(key);
         var stateOffset = RoundUp(HeaderSize + keyBytes.Length + extents.Count * 8L);
         var pages = RoundUp(stateOffset + state.Length);
-        var head = new byte[pages];
+        var head = new byte[stateOffset];
         Magic.CopyTo(head);
         BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(12), (uint)keyBytes.Length);
         BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(16), (uint)extents.Count);
-        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(20), (uint)(memory.Length >> 20));
+        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(20), (uint)((memory?.Length ?? 0) >> 20));
         BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(24), (ulong)stateOffset);
         BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(32), (ulong)state.Length);
         BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(40), (ulong)pages);
@@ -126,14 +140,18 @@ internal sealed class Template : IDisposable
             BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8), extents[i].First);
             BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8 + 4), extents[i].Count);
         }
-        state.CopyTo(head.AsSpan((int)stateOffset));
-        var sum = Sum(0, head.AsSpan(SummedFrom));
+        var whole = state.Length / PageSize * PageSize;
+        var last = new byte[pages - stateOffset - whole];
+        state[whole..].CopyTo(last);
+        var sum = Sum(Sum(Sum(0, head.AsSpan(SummedFrom)), state[..whole]), last);
         file.Write(head);
+        file.Write(state[..whole]);
+        file.Write(last);
         foreach (var (first, count) in extents)
         {
             for (uint page = 0; page < count; page++)
             {
-                var bytes = memory.Slice((ulong)(first + page) * PageSize, PageSize);
+                var bytes = memory!.Slice((ulong)(first + page) * PageSize, PageSize);
                 sum = Sum(sum, bytes);
                 file.Write(bytes);
             }

@@ -1,5 +1,6 @@
 using System.Text;
 using KataLike.Contract.Oci;
+using KataLike.Linux;
 using KataLike.Runtime.Hypervisor;
 using KataLike.Runtime.Sandboxes;
 
@@ -22,6 +23,14 @@ internal sealed record TemplatePlan(MachinePlan Machine, string Key)
         machine = machine with { Spec = machine.Spec with { Origin = MachineOrigin.Template } };
         return new TemplatePlan(machine, KeyOf(machine));
     }
+
+    /// <summary>The key of QEMU itself, as it was with a copy of this machine (decision 22); null: there is no use for that.</summary>
+    /// <remarks>
+    /// Emulation only: what costs a start most is there in that process, the guest's code as the host's. Not with the kernel's vsock device, whose
+    /// descriptor QEMU closes when the device is taken away.
+    /// </remarks>
+    public string? ProcessKey =>
+        Machine.Spec.Accelerator == Accelerator.Tcg && !File.Exists(VsockSockets.VhostDevice) ? $"{Key}process\n" : null;
 
     /// <summary>Whether a sandbox that is to be such a machine can be a copy: what is larger about it is plugged in.</summary>
     /// <param name="wanted">By the sandbox's own configuration and its first container.</param>

@@ -10,13 +10,19 @@ internal sealed class TemplateStore(string directory)
     private const string Suffix = ".template";
 
     /// <summary>How many are kept; each is some 40 MiB.</summary>
-    private const int Kept = 4;
+    private const int Kept = 8;
 
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
     public string PathOf(string key) => $"{directory}/{Hash(key):x16}{Suffix}";
 
-    public bool Has(string key) => File.Exists(PathOf(key));
+    public bool Has(string key)
+    {
+        using var template = Find(key);
+        return template is not null;
+    }
+
+    public bool HasAll(TemplatePlan plan) => Has(plan.Key) && (plan.ProcessKey is not { } process || Has(process));
 
     /// <summary>The template of that key; null: there is none that can be used.</summary>
     public Template? Find(string key)

@@ -36,21 +36,18 @@ internal static class TemplateCommand
         }
         var plan = TemplatePlan.For(configuration)
             ?? throw new RuntimeException("no template for this configuration: it needs machine = \"q35\", and enabled = true in [template]");
-        var state = "there already";
-        using (var present = store.Find(plan.Key))
-        {
-            if (present is null || invocation.Options.Boolean("again"))
-                state = await MakeAsync(plan, store, configuration) ? "made" : "another process is making it";
-        }
+        var (state, again) = ("there already", invocation.Options.Boolean("again"));
+        if (again || !store.HasAll(plan))
+            state = await MakeAsync(plan, store, configuration, invocation.Log.Warning, again) ? "made" : "another process is making it";
         StandardStreams.WriteOutput($"{store.PathOf(plan.Key)}: {state}\n");
         return 0;
     }
 
-    private static async Task<bool> MakeAsync(TemplatePlan plan, TemplateStore store, Configuration configuration)
+    private static async Task<bool> MakeAsync(TemplatePlan plan, TemplateStore store, Configuration configuration, Action<string> log, bool again)
     {
         try
         {
-            return await TemplateMaker.MakeAsync(plan, store, TimeSpan.FromSeconds(configuration.BootTimeoutSeconds));
+            return await TemplateMaker.MakeAsync(configuration, plan, store, log, again);
         }
         catch (Exception error) when (error is VmException or IOException or UnauthorizedAccessException)
         {

@@ -1,10 +1,8 @@
 using KataLike.Contract.Agent;
 using KataLike.Linux;
-using KataLike.Runtime.Sandboxes;
 using KataLike.Runtime.Storage;
-using Machine = KataLike.Runtime.Sandboxes.Machine;
 
-namespace KataLike.Runtime.Pools;
+namespace KataLike.Runtime.Sandboxes;
 
 /// <summary>
 /// The life of a container in a machine that waits. The one that comes first finds all that is done once: under emulation the guest's

@@ -1,0 +1,188 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Text;
+
+namespace KataLike.Linux;
+
+/// <summary>
+/// A process that stood still once, in a file: the system calls that make one like it (<see cref="SystemCallScript"/>), and the pages that it had
+/// written, which its copies share until they write them. <see cref="ProcessCapture"/> makes them.
+/// </summary>
+/// <remarks>
+/// A copy begins with the descriptors that it is given, and has all that the first one had made for itself: memory at the same addresses,
+/// threads, signal handlers, filters of system calls. What others had of the first, like the other end of a socket, is not its.
+/// </remarks>
+public static class ProcessImage
+{
+    /// <summary>Of the beginning of an image, which is all that <see cref="Start"/> reads itself, bytes.</summary>
+    public const int HeadSize = SystemCallScript.Size;
+
+    /// <summary>Descriptors that a copy cannot be given: it needs them itself until it is whole.</summary>
+    public const int FirstReserved = SystemCallScript.Descriptor;
+
+    internal const int FileNumber = SystemCallScript.Descriptor + 1, LoaderNumber = SystemCallScript.Descriptor + 2;
+
+    // In the script's head: struct prctl_mm_map, and where the conditions are (offset, length).
+    internal const int MapSize = 104, ConditionsField = 104;
+
+    /// <summary>The kernel's own areas of a process.</summary>
+    internal static readonly string[] KernelAreas = ["[vvar]", "[vvar_vclock]", "[vdso]"];
+
+    /// <summary>What must be the same for a copy to be possible: the kernel, the processor, and the files that the process had mapped.</summary>
+    private static string Conditions(IEnumerable<string> files)
+    {
+        var text = new StringBuilder();
+        text.Append(KernelFiles.Read("/proc/version"));
+        foreach (var line in File.ReadLines("/proc/cpuinfo").TakeWhile(line => line.Length > 0).Where(IsOfTheModel))
+            text.Append(line).Append('\n');
+        foreach (var path in files)
+        {
+            var file = new FileInfo(path);
+            text.Append(CultureInfo.InvariantCulture, $"{path} {(file.Exists ? file.Length : -1)} {file.LastWriteTimeUtc.Ticks}\n");
+        }
+        return text.ToString();
+    }
+
+    private static bool IsOfTheModel(string line) => ((string[])["vendor_id", "cpu family", "model", "stepping", "flags"])
+        .Any(name => line.StartsWith(name, StringComparison.Ordinal));
+
+    /// <summary>The image of nothing, where a process could not be captured, while the host is as it is.</summary>
+    public static byte[] Empty()
+    {
+        var script = new SystemCallScript();
+        AddConditions(script, []);
+        return script.Finish();
+    }
+
+    /// <param name="head">The first <see cref="HeadSize"/> bytes of the image.</param>
+    public static bool IsEmpty(ReadOnlySpan<byte> head) => SystemCallScript.Count(head) == 0;
+
+    internal static void AddConditions(SystemCallScript script, IEnumerable<string> files)
+    {
+        var conditions = Encoding.UTF8.GetBytes(Conditions(files));
+        BinaryPrimitives.WriteInt32LittleEndian(script.Head[ConditionsField..], (int)(script.Place(conditions) - SystemCallScript.Base));
+        BinaryPrimitives.WriteInt32LittleEndian(script.Head[(ConditionsField + 4)..], conditions.Length);
+    }
+
+    /// <summary>Whether a copy of this one can be made on this host, as it is now.</summary>
+    /// <param name="head">The first <see cref="HeadSize"/> bytes of the image.</param>
+    public static bool Fits(ReadOnlySpan<byte> head)
+    {
+        var (offset, length) = (BinaryPrimitives.ReadInt32LittleEndian(head[ConditionsField..]), BinaryPrimitives.ReadInt32LittleEndian(head[(ConditionsField + 4)..]));
+        if (offset < 0 || length < 0 || offset > head.Length - length)
+            return false;
+        var conditions = Encoding.UTF8.GetString(head.Slice(offset, length));
+        var files = conditions.Split('\n').Where(line => line.StartsWith('/')).Select(line => line[..line.IndexOf(' ', StringComparison.Ordinal)]);
+        return Conditions(files) == conditions;
+    }
+
+    /// <summary>Starts a copy. It is whole a little later; one that cannot be made exits with an error's number as its status.</summary>
+    /// <param name="start">Arguments, and the descriptors that the first one was given. The path is not used.</param>
+    /// <param name="launch">Starts a program.</param>
+    /// <param name="file">With the image in it.</param>
+    /// <param name="offset">Of the image, a multiple of the page size.</param>
+    /// <param name="head">The first <see cref="HeadSize"/> bytes of the image.</param>
+    /// <exception cref="LinuxException">The program that makes it cannot be executed.</exception>
+    /// <exception cref="InvalidDataException">The image is damaged, or of another kernel.</exception>
+    public static ChildProcess Start(ProcessStart start, Func<ProcessStart, ChildProcess> launch, FileDescriptor file, long offset, ReadOnlySpan<byte> head)
+    {
+        var (read, write) = Files.Pipe();
+        using (write)
+        {
+            ChildProcess child;
+            using (read)
+            using (var loader = Memory.CreateFile("loader", 0))
+            {
+                Files.WriteAt(loader, 0, StaticProgram.Elf(SystemCallScript.Program));
+                child = launch(start with
+                {
+                    Path = $"/proc/self/fd/{LoaderNumber}",
+                    Descriptors = [.. start.Descriptors, (read, SystemCallScript.Descriptor), (file, FileNumber), (loader, LoaderNumber)],
+                });
+            }
+            try
+            {
+                ReadOnlySpan<byte> script = ScriptFor(child.Pid, head, offset);
+                while (script.Length > 0)
+                    script = script[Files.Write(write, script)..];
+                return child;
+            }
+            catch
+            {
+                const int kill = 9;
+                child.Signal(kill);
+                child.Dispose();
+                throw;
+            }
+        }
+    }
+
+    /// <summary>The script with what only this process's own beginnings tell.</summary>
+    private static byte[] ScriptFor(int pid, ReadOnlySpan<byte> head, long offset)
+    {
+        var script = head.ToArray();
+        var kernels = new Queue<MemoryArea>(MemoryArea.Of(pid).Where(area => KernelAreas.Contains(area.Path)));
+        for (var i = SystemCallScript.Count(script) - 1; i >= 0; i--)
+        {
+            var entry = SystemCallScript.At(script, i);
+            if (entry.Number == Libc.SYS_mmap && entry[4] == FileNumber)
+                entry[5] += (ulong)offset;
+        }
+        for (var i = 1; kernels.TryDequeue(out var area); i++)
+        {
+            var entry = SystemCallScript.At(script, i);
+            if (entry.Number != Libc.SYS_mremap || entry[1] != area.Length)
+                throw new InvalidDataException($"the kernel's {area.Path} is another");
+            entry[0] = area.Start;
+        }
+        // struct prctl_mm_map: start_stack, arg_start, arg_end, env_start, env_end.
+        var stat = ProcessStat.Of(pid);
+        var place = 48;
+        foreach (var field in (int[])[28, 48, 49, 50, 51])
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(script.AsSpan(place), stat[field]);
+            place += sizeof(ulong);
+        }
+        return script;
+    }
+}
+
+/// <summary>A line of /proc/PID/maps.</summary>
+internal sealed record MemoryArea(ulong Start, ulong End, string Permissions, ulong Offset, ulong Inode, string Path)
+{
+    public ulong Length => End - Start;
+
+    public bool Shared => Permissions[3] == 's';
+
+    /// <summary>PROT_*.</summary>
+    public ulong Protection =>
+        (ulong)((Permissions[0] == 'r' ? Libc.PROT_READ : 0) | (Permissions[1] == 'w' ? Libc.PROT_WRITE : 0) | (Permissions[2] == 'x' ? Libc.PROT_EXEC : 0));
+
+    public static List<MemoryArea> Of(int pid) => [.. File.ReadLines($"/proc/{pid}/maps").Select(Parse)];
+
+    private static MemoryArea Parse(string line)
+    {
+        // The path may hold blanks.
+        var fields = line.Split(' ', 6, StringSplitOptions.RemoveEmptyEntries);
+        var range = fields[0].Split('-');
+        return new MemoryArea(
+            Hexadecimal(range[0]), Hexadecimal(range[1]), fields[1], Hexadecimal(fields[2]), ulong.Parse(fields[4], CultureInfo.InvariantCulture),
+            fields.Length > 5 ? fields[5].TrimStart(' ') : "");
+    }
+
+    private static ulong Hexadecimal(string number) => ulong.Parse(number, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+}
+
+/// <summary>/proc/PID/stat, by the numbers that proc_pid_stat(5) gives its fields; from the third on.</summary>
+internal sealed class ProcessStat
+{
+    private readonly string[] _fields;
+
+    private ProcessStat(string text) => _fields = text[(text.LastIndexOf(')') + 2)..].Split(' ');
+
+    public static ProcessStat Of(int pid) => new(File.ReadAllText($"/proc/{pid}/stat"));
+
+    public char State => _fields[0][0];
+
+    public ulong this[int field] => ulong.Parse(_fields[field - 3], CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,59 @@
+using KataLike.Contract.Agent;
+using KataLike.Linux;
+using KataLike.Runtime.Hypervisor;
+using KataLike.Runtime.Sandboxes;
+using Machine = KataLike.Runtime.Sandboxes.Machine;
+
+namespace KataLike.Runtime.Templates;
+
+/// <summary>
+/// Has a copy of a template play the life of a sandbox, and saves the QEMU that has then translated the guest's code (decision 22).
+/// </summary>
+internal static class ProcessMaker
+{
+    /// <summary>What is met in the second life only, like a cache that is full, is translated then.</summary>
+    private const int Rehearsals = 2;
+
+    /// <exception cref="VmException">The copy did not do what was asked of it.</exception>
+    /// <exception cref="InvalidDataException">A process such as this one cannot be saved.</exception>
+    public static async Task MakeAsync(Configuration configuration, TemplatePlan plan, string key, TemplateStore store, TimeSpan patience, Action<string> log)
+    {
+        var directory = new SandboxDirectory($"{store.Workshop}/sandboxes/process");
+        directory.Acquire();
+        using var limit = new CancellationTokenSource(patience);
+        try
+        {
+            using var template = store.Find(plan.Key) ?? throw new InvalidDataException("its template is gone");
+            await using var machine = await Machine.RestoreAsync(configuration, plan, template, directory, log);
+            await RehearseAsync(machine, directory.Path, patience, limit.Token);
+            var path = $"{store.Workshop}/process";
+            await using (var image = new FileStream(path, FileMode.CreateNew))
+                await machine.Hypervisor.CaptureAsync(image);
+            using var file = Files.Open(path, Files.ReadOnly);
+            using var state = MappedMemory.Read(file, Files.Status(file).Size);
+            using var memory = machine.Hypervisor.OpenMemory();
+            using var pages = MappedMemory.Share(memory, Files.Status(memory).Size);
+            store.Add(key, target => Template.Write(target, key, state.Slice(0, checked((int)state.Length)), pages));
+        }
+        catch (Exception error) when (error is OperationCanceledException or TimeoutException)
+        {
+            throw new VmException($"the rehearsal was not over within {patience.TotalSeconds:0} s (boot_timeout_seconds)", cause: error);
+        }
+        finally
+        {
+            directory.Remove();
+        }
+    }
+
+    private static async Task RehearseAsync(Machine machine, string directory, TimeSpan patience, CancellationToken cancel)
+    {
+        await machine.SetUpAsync("katalike", patience, rehearsal: true);
+        var loopback = new NetworkInterface { Id = NetworkDevices.Loopback, Up = true };
+        for (var i = 0; i < Rehearsals; i++)
+        {
+            await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, cancel);
+            await MachineRehearsal.PlayAsync(machine, directory, cancel);
+        }
+        await machine.WithdrawAsync(cancel);
+    }
+}
