@@ -57,13 +57,17 @@ public static unsafe class Memory
             MappedMemory.Map(length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_POPULATE, -1).Dispose();
     }
 
+    // Linux before 6.3 does not know it, and lets every such file be executed.
+    private static uint Executable { get; } = Environment.OSVersion.Version >= new Version(6, 3) ? Libc.MFD_EXEC : 0;
+
     /// <summary>An unnamed file in memory of a size in bytes.</summary>
-    public static FileDescriptor CreateFile(string name, ulong size)
+    /// <param name="executable">It may be a program's.</param>
+    public static FileDescriptor CreateFile(string name, ulong size, bool executable = false)
     {
         fixed (byte* pointer = Encoding.UTF8.GetBytes(name + '\0'))
         {
             var descriptor = new FileDescriptor(
-                Libc.Check(Libc.memfd_create(pointer, Libc.MFD_CLOEXEC), "memfd_create", name));
+                Libc.Check(Libc.memfd_create(pointer, Libc.MFD_CLOEXEC | (executable ? Executable : 0)), "memfd_create", name));
             if (Libc.ftruncate(descriptor.Number, (long)size) == 0)
                 return descriptor;
             var error = Libc.LastError;
@@ -75,7 +79,7 @@ public static unsafe class Memory
 
 internal static unsafe partial class Libc
 {
-    internal const uint MFD_CLOEXEC = 1;
+    internal const uint MFD_CLOEXEC = 1, MFD_EXEC = 0x10;
     internal const int PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2;
     internal const int MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000;
 

@@ -19,8 +19,8 @@ internal static unsafe partial class Libc
 }
 
 /// <summary>
-/// Makes a <see cref="ProcessImage"/> of a process all of whose threads wait: of one that has memory, event and signal descriptors, and files in memory
-/// that it shares with nobody or was given. Of anything else it says so.
+/// Makes a <see cref="ProcessImage"/> of a process all of whose threads wait. It may have memory of its own, files that it was given or has in memory, and
+/// event and signal descriptors; if it has anything else, that is said and nothing is made.
 /// </summary>
 public sealed class ProcessCapture
 {
@@ -144,6 +144,10 @@ public sealed class ProcessCapture
         else if (_shared.TryGetValue(inode, out var same))
         {
             _script.Expect((ulong)number, Libc.SYS_fcntl, (ulong)same, closeOnExec ? (ulong)Libc.F_DUPFD_CLOEXEC : Libc.F_DUPFD, 0);
+        }
+        else if (kind is "/dev/urandom" or "/dev/null")
+        {
+            _script.Expect((ulong)number, Libc.SYS_open, _script.Place(kind), (ulong)Convert.ToInt32(info["flags"], 8));
         }
         else if (kind.StartsWith("/memfd:", StringComparison.Ordinal))
         {

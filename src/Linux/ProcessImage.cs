@@ -91,7 +91,7 @@ public static class ProcessImage
         {
             ChildProcess child;
             using (read)
-            using (var loader = Memory.CreateFile("loader", 0))
+            using (var loader = Memory.CreateFile("loader", 0, executable: true))
             {
                 Files.WriteAt(loader, 0, StaticProgram.Elf(SystemCallScript.Program));
                 child = launch(start with

@@ -139,23 +139,28 @@ internal sealed unsafe class TracedProcess : IDisposable
     public void Read(ulong address, Span<byte> bytes) => Files.ReadAt(_memory, (long)address, bytes);
 
     /// <summary>Its system call filters (struct sock_filter), the newest first.</summary>
+    /// <exception cref="LinuxException">It has some, and we may not see them.</exception>
     public IReadOnlyList<byte[]> Filters()
     {
+        var count = Status("Seccomp_filters:");
         var filters = new List<byte[]>();
-        while (true)
+        for (nint i = 0; i < count; i++)
         {
-            var count = Libc.ptrace(Libc.PTRACE_SECCOMP_GET_FILTER, Pid, filters.Count, null);
-            if (count < 0)
-            {
-                if (Libc.LastError == Errno.ENOENT)
-                    return filters;
-                throw new LinuxException(Libc.LastError, "ptrace", "PTRACE_SECCOMP_GET_FILTER");
-            }
-            var code = new byte[count * 8];
+            const int instruction = 8;
+            var length = Libc.Check(Libc.ptrace(Libc.PTRACE_SECCOMP_GET_FILTER, Pid, i, null), "ptrace", "PTRACE_SECCOMP_GET_FILTER");
+            var code = new byte[length * instruction];
             fixed (byte* pointer = code)
-                Trace(Libc.PTRACE_SECCOMP_GET_FILTER, Pid, filters.Count, pointer);
+                Trace(Libc.PTRACE_SECCOMP_GET_FILTER, Pid, i, pointer);
             filters.Add(code);
         }
+        return filters;
+    }
+
+    private int Status(string field)
+    {
+        var line = File.ReadLines($"/proc/{Pid}/status").FirstOrDefault(line => line.StartsWith(field, StringComparison.Ordinal));
+        return line is null
+            ? throw new InvalidDataException($"the kernel does not tell {field}") : int.Parse(line.AsSpan(field.Length), NumberStyles.Integer, CultureInfo.InvariantCulture);
     }
 
     private static void Trace(int request, int thread, nint address = 0, void* data = null) =>

@@ -15,8 +15,8 @@ internal sealed record Mapping(string Range, string Permissions, string Device, 
     /// <summary>A file that lives in memory only, in a mount that the kernel keeps to itself.</summary>
     public bool IsMemfd => IsMemfdPath(Path) || Path.StartsWith("/dev/zero", StringComparison.Ordinal) || Path.StartsWith("/SYSV", StringComparison.Ordinal);
 
-    /// <summary>A file on a disk that a machine has for its memory: no program maps that much of one to write to it.</summary>
-    public bool IsLargeAndWritable => Inode != 0 && Permissions[1] == 'w' && Size >= LargeKib;
+    /// <summary>A file on a disk that a machine has for its memory: no program shares that much of one to write to it.</summary>
+    public bool IsLargeAndWritable => Inode != 0 && Permissions[1] == 'w' && Permissions[3] == 's' && Size >= LargeKib;
 
     public static bool IsMemfdPath(string path) => path.StartsWith("/memfd:", StringComparison.Ordinal);
 

@@ -6,8 +6,8 @@ namespace KataLike.Benchmarks;
 /// <summary>
 /// All memory that a set of processes costs the host: the PSS of the processes, and the pages of their memory files.
 /// <para>
-/// A memory file is a memfd or shared anonymous memory, a file on a tmpfs, or a file on a disk that is mapped large and
-/// writable (a template of a machine's memory). Its pages are counted once, as the file system counts them (what is cached of
+/// A memory file is a memfd or shared anonymous memory, a file on a tmpfs, or a file on a disk that is mapped large, writable and
+/// shared (a machine's memory). Its pages are counted once, as the file system counts them (what is cached of
 /// it, for one on a disk), whoever maps them or nobody: a page of a guest that is in no page table at the moment is resident
 /// all the same. So a mapping of such a file adds nothing but the pages that it has copied for itself; of all other mappings
 /// the PSS counts. A file that several sandboxes share is counted once for all of them.

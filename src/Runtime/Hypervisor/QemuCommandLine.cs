@@ -19,7 +19,8 @@ internal static class QemuCommandLine
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "-machine", Machine(spec),
         "-accel", AcceleratorOf(spec),
-        "-cpu", spec.Accelerator == Accelerator.Kvm ? "host" : "max,-erms",
+        // Emulation only: random numbers of QEMU's own generator, whose state copies of its process share (decision 22), are for no guest.
+        "-cpu", spec.Accelerator == Accelerator.Kvm ? "host" : "max,-erms,-rdrand,-rdseed",
         "-smp", Processors(spec),
         "-m", MemoryToComeMib(spec.MemoryMib, spec.MaxMemoryMib) is > 0 and var more
             ? $"{spec.MemoryMib}M,slots=1,maxmem={spec.MemoryMib + more}M" : $"{spec.MemoryMib}M",
@@ -137,8 +138,12 @@ internal static class QemuCommandLine
     // One conventional bus for all: 31 slots. A device that is there from the beginning makes the guest give the bus memory
     // of its address space, in which there is room for those that come.
     private static string[] HotPlugBus(MachineSpec spec) => spec.HotPlug
-        ? ["-device", $"pcie-pci-bridge,id={HotPlug.Bus}", "-device", Device(spec, "virtio-rng", $",bus={HotPlug.Bus},disable-legacy=on")]
-        : ["-device", Device(spec, "virtio-rng")];
+        ? ["-device", $"pcie-pci-bridge,id={HotPlug.Bus}", .. Random(spec, $",bus={HotPlug.Bus},disable-legacy=on")]
+        : Random(spec);
+
+    // The host kernel's numbers.
+    private static string[] Random(MachineSpec spec, string properties = "") =>
+        ["-object", "rng-random,id=random,filename=/dev/urandom", "-device", Device(spec, "virtio-rng", $",rng=random{properties}")];
 
     // A copy's devices are plugged in once it is there: QEMU saves no machine that has any of them.
     private static IEnumerable<string> Vsock(MachineSpec spec) => spec.Vsock switch

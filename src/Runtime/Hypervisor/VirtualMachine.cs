@@ -72,7 +72,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
             var process = image is null ? parent.Start(start) : image.StartProcess(start, parent.Start);
             return new VirtualMachine(process, new QmpClient(ours, greeted: image is not null), console, log);
         }
-        catch (LinuxException error)
+        catch (Exception error) when (error is LinuxException or InvalidDataException)
         {
             ours.Dispose();
             console.Dispose();

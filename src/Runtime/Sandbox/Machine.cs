@@ -75,8 +75,9 @@ internal sealed class Machine : IAsyncDisposable
     /// <exception cref="VmException">It does not come to life.</exception>
     /// <exception cref="QmpException">It does not fit.</exception>
     /// <exception cref="InvalidDataException">It is damaged.</exception>
-    public static Task<Machine> RestoreAsync(Configuration configuration, TemplatePlan template, Template saved, SandboxDirectory directory, Action<string> log) =>
-        CopyAsync("template", configuration, template.Machine, template, saved, isProcess: false, directory, network: null, log);
+    public static Task<Machine> RestoreAsync(
+        Configuration configuration, TemplatePlan template, Template saved, bool isProcess, SandboxDirectory directory, Action<string> log) =>
+        CopyAsync("template", configuration, template.Machine, template, saved, isProcess, directory, network: null, log);
 
     /// <returns>Null: there is none, or it has turned out to be of no use and was thrown away.</returns>
     private static async Task<Machine?> TryCopyAsync(

@@ -16,24 +16,22 @@ internal static class ProcessMaker
 
     /// <exception cref="VmException">The copy did not do what was asked of it.</exception>
     /// <exception cref="InvalidDataException">A process such as this one cannot be saved.</exception>
-    public static async Task MakeAsync(Configuration configuration, TemplatePlan plan, string key, TemplateStore store, TimeSpan patience, Action<string> log)
+    public static async Task MakeAsync(Configuration configuration, TemplatePlan plan, string key, TemplateStore store, Action<string> log)
     {
+        var patience = TimeSpan.FromSeconds(configuration.BootTimeoutSeconds);
         var directory = new SandboxDirectory($"{store.Workshop}/sandboxes/process");
         directory.Acquire();
-        using var limit = new CancellationTokenSource(patience);
         try
         {
             using var template = store.Find(plan.Key) ?? throw new InvalidDataException("its template is gone");
-            await using var machine = await Machine.RestoreAsync(configuration, plan, template, directory, log);
-            await RehearseAsync(machine, directory.Path, patience, limit.Token);
-            var path = $"{store.Workshop}/process";
-            await using (var image = new FileStream(path, FileMode.CreateNew))
-                await machine.Hypervisor.CaptureAsync(image);
-            using var file = Files.Open(path, Files.ReadOnly);
-            using var state = MappedMemory.Read(file, Files.Status(file).Size);
-            using var memory = machine.Hypervisor.OpenMemory();
-            using var pages = MappedMemory.Share(memory, Files.Status(memory).Size);
-            store.Add(key, target => Template.Write(target, key, state.Slice(0, checked((int)state.Length)), pages));
+            await using (var machine = await Machine.RestoreAsync(configuration, plan, template, isProcess: false, directory, log))
+            {
+                await RehearseAsync(machine, directory.Path, patience);
+                await SaveAsync(machine, key, store);
+            }
+            // One that cannot be copied here is better known now.
+            using var saved = store.Find(key) ?? throw new InvalidDataException("it is gone");
+            await using var copy = await Machine.RestoreAsync(configuration, plan, saved, isProcess: true, directory, log);
         }
         catch (Exception error) when (error is OperationCanceledException or TimeoutException)
         {
@@ -45,15 +43,28 @@ internal static class ProcessMaker
         }
     }
 
-    private static async Task RehearseAsync(Machine machine, string directory, TimeSpan patience, CancellationToken cancel)
+    private static async Task SaveAsync(Machine machine, string key, TemplateStore store)
     {
+        var path = $"{store.Workshop}/process";
+        await using (var image = new FileStream(path, FileMode.CreateNew))
+            await machine.Hypervisor.CaptureAsync(image);
+        using var file = Files.Open(path, Files.ReadOnly);
+        using var state = MappedMemory.Read(file, Files.Status(file).Size);
+        using var memory = machine.Hypervisor.OpenMemory();
+        using var pages = MappedMemory.Share(memory, Files.Status(memory).Size);
+        store.Add(key, target => Template.Write(target, key, state.Slice(0, checked((int)state.Length)), pages));
+    }
+
+    private static async Task RehearseAsync(Machine machine, string directory, TimeSpan patience)
+    {
+        using var limit = new CancellationTokenSource(patience);
         await machine.SetUpAsync("katalike", patience, rehearsal: true);
         var loopback = new NetworkInterface { Id = NetworkDevices.Loopback, Up = true };
         for (var i = 0; i < Rehearsals; i++)
         {
-            await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, cancel);
-            await MachineRehearsal.PlayAsync(machine, directory, cancel);
+            await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, limit.Token);
+            await MachineRehearsal.PlayAsync(machine, directory, limit.Token);
         }
-        await machine.WithdrawAsync(cancel);
+        await machine.WithdrawAsync(limit.Token);
     }
 }

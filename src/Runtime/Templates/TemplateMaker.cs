@@ -31,7 +31,7 @@ internal static class TemplateMaker
             if (again || !store.Has(plan.Key))
                 await MakeMachineAsync(plan, store, patience);
             if (plan.ProcessKey is { } key && (again || !store.Has(key)))
-                await MakeProcessAsync(configuration, plan, key, store, patience, log);
+                await MakeProcessAsync(configuration, plan, key, store, log);
             return true;
         }
         finally
@@ -40,11 +40,11 @@ internal static class TemplateMaker
         }
     }
 
-    private static async Task MakeProcessAsync(Configuration configuration, TemplatePlan plan, string key, TemplateStore store, TimeSpan patience, Action<string> log)
+    private static async Task MakeProcessAsync(Configuration configuration, TemplatePlan plan, string key, TemplateStore store, Action<string> log)
     {
         try
         {
-            await ProcessMaker.MakeAsync(configuration, plan, key, store, patience, log);
+            await ProcessMaker.MakeAsync(configuration, plan, key, store, log);
         }
         catch (Exception error) when (error is VmException or QmpException or TtrpcException or InvalidDataException or LinuxException)
         {

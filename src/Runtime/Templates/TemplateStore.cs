@@ -9,8 +9,8 @@ internal sealed class TemplateStore(string directory)
 
     private const string Suffix = ".template";
 
-    /// <summary>How many are kept; each is some 40 MiB.</summary>
-    private const int Kept = 8;
+    /// <summary>How many are kept; each is some 40 MiB, with a process in it 100.</summary>
+    private const int Kept = 6;
 
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 

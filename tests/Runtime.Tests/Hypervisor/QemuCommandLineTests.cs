@@ -32,14 +32,14 @@ public class QemuCommandLineTests
 
     [Fact]
     public void TheHotPlugBusHasADeviceFromTheBeginning() => Assert.Contains(
-        "-device pcie-pci-bridge,id=hot -device virtio-rng-pci,bus=hot,disable-legacy=on -device virtio-balloon-pci",
+        "-device pcie-pci-bridge,id=hot -object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random,bus=hot,disable-legacy=on -device virtio-balloon-pci",
         Line(Spec with { HotPlug = true }), StringComparison.Ordinal);
 
     [Fact]
     public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms,-rdrand,-rdseed " +
         Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
-        Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
+        Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-pci,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec));
 
@@ -47,7 +47,7 @@ public class QemuCommandLineTests
     public void Q35OnKvmWithTheKernelsVsock() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel kvm -cpu host " +
         Memory + "-kernel /k -initrd /i -append console=ttyS0 loglevel=7 panic=-1 virtiofs.max_age=20 extra=1 " +
-        Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -device vhost-vsock-pci,guest-cid=77,vhostfd=4",
+        Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random -device virtio-balloon-pci,free-page-reporting=on -device vhost-vsock-pci,guest-cid=77,vhostfd=4",
         Line(Spec with
         {
             Accelerator = Accelerator.Kvm,
@@ -59,9 +59,9 @@ public class QemuCommandLineTests
 
     [Fact]
     public void AnImageInPlaceOfTheInitrdAndParametersOfABundle() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms,-rdrand,-rdseed " +
         Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog root=/dev/vda rw init=/init extra=1 " +
-        Ports + "-device virtio-rng-pci -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
+        Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-drive if=none,id=image,snapshot=on,format=vpc,file=/images/a,,b -device virtio-blk-pci,drive=image -smbios type=1",
         Line(Spec with
         {
@@ -73,10 +73,10 @@ public class QemuCommandLineTests
 
     [Fact]
     public void EmulatedMicrovm() => Assert.Equal(
-        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms " +
+        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms,-rdrand,-rdseed " +
         Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +
         "-append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 reboot=t no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
-        Ports + "-device virtio-rng-device -device virtio-balloon-device,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
+        Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-device,rng=random -device virtio-balloon-device,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-device,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec with { Machine = MachineType.Microvm }));
 
@@ -98,7 +98,7 @@ public class QemuCommandLineTests
     public void AnEmulatedMachineThatCanGrowHoldsItsProcessorsBack()
     {
         var line = Line(Spec with { Vcpus = 1, MaxVcpus = 4, MaxMemoryMib = 1100 });
-        Assert.Contains("-accel tcg,tb-size=40,thread=single -cpu max,-erms -smp 4 -m 256M,slots=1,maxmem=1024M", line, StringComparison.Ordinal);
+        Assert.Contains("-accel tcg,tb-size=40,thread=single -cpu max,-erms,-rdrand,-rdseed -smp 4 -m 256M,slots=1,maxmem=1024M", line, StringComparison.Ordinal);
         Assert.Contains("no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog maxcpus=1 ", line, StringComparison.Ordinal);
         Assert.Contains("-object memory-backend-memfd,id=more,size=768M,share=on,reserve=off " +
             "-device virtio-mem-pci,id=more,memdev=more,requested-size=0", line, StringComparison.Ordinal);
@@ -109,7 +109,7 @@ public class QemuCommandLineTests
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel kvm -cpu host -smp 2 -m 256M " +
         "-object memory-backend-file,id=memory,size=256M,share=on,mem-path=/proc/self/fd/6 -bios /qboot.rom -kernel /k -initrd /i " +
         "-append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 extra=1 " + Ports +
-        "-device pcie-pci-bridge,id=hot -device virtio-rng-pci,bus=hot,disable-legacy=on -device virtio-balloon-pci,free-page-reporting=on",
+        "-device pcie-pci-bridge,id=hot -object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random,bus=hot,disable-legacy=on -device virtio-balloon-pci,free-page-reporting=on",
         Line(Spec with { Accelerator = Accelerator.Kvm, Origin = MachineOrigin.Template, HotPlug = true, Vsock = null, SharedFilesDescriptor = null }));
 
     [Fact]
@@ -117,9 +117,9 @@ public class QemuCommandLineTests
     {
         var copy = Spec with { Origin = MachineOrigin.Copy, HotPlug = true, Vcpus = 1 };
         Assert.Equal(
-            Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40,thread=single -cpu max,-erms -smp 2 -m 256M " +
+            Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40,thread=single -cpu max,-erms,-rdrand,-rdseed -smp 2 -m 256M " +
             "-object memory-backend-file,id=memory,size=256M,share=on,mem-path=/proc/self/fd/6 -bios /qboot.rom -incoming defer -S " + Ports +
-            "-device pcie-pci-bridge,id=hot -device virtio-rng-pci,bus=hot,disable-legacy=on -device virtio-balloon-pci,free-page-reporting=on " +
+            "-device pcie-pci-bridge,id=hot -object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random,bus=hot,disable-legacy=on -device virtio-balloon-pci,free-page-reporting=on " +
             "-chardev socket,id=vsock,fd=4 -chardev socket,id=shared,fd=5",
             Line(copy));
         Assert.DoesNotContain("vhost", Line(copy with { Vsock = new VsockSpec.Kernel(77, 4) }), StringComparison.Ordinal);

@@ -1,0 +1,242 @@
+using System.Text;
+
+namespace KataLike.Linux.Tests;
+
+/// <summary>Copies of processes that were captured while they waited.</summary>
+public sealed class ProcessImageTests : IDisposable
+{
+    // Two threads, each of which has state in its registers, on its stack and in the heap when the process is captured. With an argument, a socket.
+    private const string Source = """
+        #define _GNU_SOURCE
+        #include <dirent.h>
+        #include <pthread.h>
+        #include <semaphore.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/socket.h>
+        #include <unistd.h>
+        static sem_t asked, answered;
+        static int count, thread;
+        static void on_signal(int signal) { write(1, "signalled\n", 10); }
+        static void *answer(void *first) {
+            for (int next = *(int *)first; ; next++) { sem_wait(&asked); count = next; thread = gettid(); sem_post(&answered); }
+        }
+        static int descriptors(void) {
+            DIR *directory = opendir("/proc/self/fd");
+            int found = -3;
+            while (readdir(directory)) found++;
+            closedir(directory);
+            return found;
+        }
+        int main(int arguments, char **argument) {
+            int first = 42;
+            char *line = NULL;
+            size_t size = 0;
+            pthread_t other;
+            signal(SIGUSR1, on_signal);
+            setvbuf(stdout, NULL, _IOLBF, 0);
+            if (arguments > 1) socket(AF_UNIX, SOCK_STREAM, 0);
+            sem_init(&asked, 0, 0);
+            sem_init(&answered, 0, 0);
+            pthread_create(&other, NULL, answer, &first);
+            puts("ready");
+            for (ssize_t length; (length = getline(&line, &size, stdin)) > 0;) {
+                line[length - 1] = 0;
+                sem_post(&asked);
+                sem_wait(&answered);
+                printf("%s %d %d %d %d\n", line, count, thread, getpid(), descriptors());
+            }
+        }
+        """;
+
+    private static readonly Lazy<string?> _program = new(Compile);
+
+    private readonly List<IDisposable> _open = [];
+    private readonly string _image = Path.GetTempFileName();
+
+    public void Dispose()
+    {
+        _open.Reverse();
+        _open.ForEach(open => open.Dispose());
+        File.Delete(_image);
+    }
+
+    private T Keep<T>(T open) where T : IDisposable
+    {
+        _open.Add(open);
+        return open;
+    }
+
+    /// <summary>Null: there is no compiler.</summary>
+    private static string? Compile()
+    {
+        if (!File.Exists("/usr/bin/gcc"))
+            return null;
+        var program = Path.Combine(AppContext.BaseDirectory, "waiting");
+        File.WriteAllText(program + ".c", Source);
+        using var gcc = ChildProcess.Start(new ProcessStart
+        {
+            Path = "/usr/bin/gcc",
+            Arguments = ["gcc", "-pie", "-fPIE", "-pthread", "-w", "-o", program, program + ".c"],
+            Environment = ["PATH=/usr/bin:/bin"],
+        });
+        Assert.Equal(new ExitStatus(Signalled: false, 0), gcc.Exited.Result);
+        return program;
+    }
+
+    private static ProcessStart Waiting(params string[] arguments)
+    {
+        Skip.IfNot(System.Runtime.InteropServices.RuntimeInformation.OSArchitecture == System.Runtime.InteropServices.Architecture.X64, "x86-64 only");
+        Skip.If(_program.Value is null, "needs gcc");
+        return new ProcessStart { Path = _program.Value!, Arguments = ["waiting", .. arguments] };
+    }
+
+    /// <summary>A process and its other ends.</summary>
+    private sealed class Talk(ChildProcess process, FileDescriptor input, FileDescriptor output) : IDisposable
+    {
+        public ChildProcess Process { get; } = process;
+
+        public string Ask(string line)
+        {
+            Files.Write(input, Encoding.UTF8.GetBytes(line + "\n"));
+            return Read();
+        }
+
+        public string Read()
+        {
+            var text = new StringBuilder();
+            Span<byte> one = stackalloc byte[1];
+            while (Files.Read(output, one) == 1 && one[0] != '\n')
+                text.Append((char)one[0]);
+            return text.ToString();
+        }
+
+        public void Dispose()
+        {
+            Process.Signal(9);
+            Process.Exited.Wait();
+            Process.Dispose();
+            input.Dispose();
+            output.Dispose();
+        }
+    }
+
+    private Talk Start(ProcessStart start, Func<ProcessStart, ChildProcess>? launch = null)
+    {
+        var (theirInput, input) = Files.Pipe();
+        var (output, theirOutput) = Files.Pipe();
+        using (theirInput)
+        using (theirOutput)
+            return Keep(new Talk((launch ?? (given => ChildProcess.Start(given)))(start with { Descriptors = [(theirInput, 0), (theirOutput, 1), (theirOutput, 2)] }), input, output));
+    }
+
+    private Talk StartCopy(long offset = 0)
+    {
+        var file = Keep(Files.Open(_image, Files.ReadOnly));
+        var head = new byte[ProcessImage.HeadSize];
+        Files.ReadAt(file, offset, head);
+        Assert.True(ProcessImage.Fits(head));
+        return Start(Waiting(), start => ProcessImage.Start(start, given => ChildProcess.Start(given), file, offset, head));
+    }
+
+    private void Capture(Talk talk, long offset = 0)
+    {
+        // Its threads are on the way to where they wait.
+        Thread.Sleep(200);
+        using var image = new FileStream(_image, FileMode.Create);
+        ProcessCapture.Write(talk.Process.Pid, 3, image);
+        if (offset == 0)
+            return;
+        var bytes = new byte[image.Length];
+        image.Position = 0;
+        image.ReadExactly(bytes);
+        image.Position = offset;
+        image.Write(bytes);
+    }
+
+    private Talk Ready(params string[] arguments)
+    {
+        var talk = Start(Waiting(arguments));
+        Assert.Equal("ready", talk.Read());
+        return talk;
+    }
+
+    [SkippableTheory]
+    [InlineData(0)]
+    [InlineData(8192)]
+    public void Copies_go_on_where_the_first_one_stood(long offset)
+    {
+        var first = Ready();
+        Assert.StartsWith("one 42 ", first.Ask("one"), StringComparison.Ordinal);
+        Capture(first, offset);
+        var copies = new[] { StartCopy(offset), StartCopy(offset) };
+        foreach (var copy in copies)
+        {
+            var fields = copy.Ask("two").Split(' ');
+            Assert.Equal(["two", "43"], fields[..2]);
+            // The kernel and the C library agree on who it is, and it has no descriptor more than the first one.
+            Assert.Equal($"{copy.Process.Pid}", fields[3]);
+            Assert.True(Directory.Exists($"/proc/{copy.Process.Pid}/task/{fields[2]}"));
+            Assert.Equal("3", fields[4]);
+        }
+        Assert.StartsWith("three 44 ", copies[0].Ask("three"), StringComparison.Ordinal);
+        // The one that was captured, and the other copy, know nothing of that.
+        Assert.StartsWith("three 43 ", first.Ask("three"), StringComparison.Ordinal);
+        Assert.StartsWith("four 44 ", copies[1].Ask("four"), StringComparison.Ordinal);
+        Assert.Equal("waiting", File.ReadAllText($"/proc/{copies[0].Process.Pid}/comm").Trim());
+    }
+
+    [SkippableFact]
+    public void Copies_have_its_signal_handlers_and_grow()
+    {
+        var first = Ready();
+        Capture(first);
+        var copy = StartCopy();
+        Assert.StartsWith("one 42 ", copy.Ask("one"), StringComparison.Ordinal);
+        const int user1 = 10;
+        copy.Process.Signal(user1);
+        Assert.Equal("signalled", copy.Read());
+        // More than the heap and the first stack had.
+        var large = new string('x', 60_000);
+        Assert.StartsWith($"{large} 43 ", copy.Ask(large), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task A_copy_that_cannot_be_made_ends_with_an_errors_number()
+    {
+        var first = Ready();
+        Capture(first);
+        var head = new byte[ProcessImage.HeadSize];
+        using var file = Files.Open(_image, Files.ReadOnly);
+        Files.ReadAt(file, 0, head);
+        // Without the image's file, as if that could not be mapped.
+        var start = Waiting() with { Descriptors = [] };
+        using var copy = ProcessImage.Start(start, given => ChildProcess.Start(given with { Descriptors = [.. given.Descriptors.Where(d => d.File != file)] }), file, 0, head);
+        Assert.Equal(new ExitStatus(Signalled: false, (int)Errno.EBADF), await copy.Exited);
+    }
+
+    [SkippableFact]
+    public void A_process_with_what_cannot_be_kept_is_refused_and_goes_on()
+    {
+        var talk = Ready("with a socket");
+        var refused = Assert.Throws<InvalidDataException>(() => Capture(talk));
+        Assert.StartsWith("descriptor 3 is socket:", refused.Message, StringComparison.Ordinal);
+        Assert.StartsWith("on 42 ", talk.Ask("on"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_image_fits_only_the_host_that_made_it()
+    {
+        var image = ProcessImage.Empty();
+        Assert.True(ProcessImage.IsEmpty(image));
+        Assert.True(ProcessImage.Fits(image));
+        var place = image.AsSpan().IndexOf("Linux version"u8);
+        image[place] = (byte)'l';
+        Assert.False(ProcessImage.Fits(image));
+        Assert.False(ProcessImage.Fits(new byte[ProcessImage.HeadSize]));
+        new Random(1).NextBytes(image);
+        Assert.False(ProcessImage.Fits(image));
+    }
+}
