@@ -11,6 +11,7 @@ internal static class Sandbox
     private const string SharedMemory = "/run/katalike/tmpfs/shm";
 
     private const int MinEntropy = 32;
+    private const string HostsGenerator = "/dev/hwrng";
 
     private static readonly Dictionary<string, MountAttributes> AttributeOptions = new()
     {
@@ -86,6 +87,23 @@ internal static class Sandbox
         }
         using var random = Files.Open("/dev/random", Files.WriteOnly);
         Machine.AddEntropy(random, entropy);
+        DropSavedNumbers();
+    }
+
+    /// <summary>What the kernel had read ahead from the host's generator when the machine was saved is the same in all copies, and for nobody.</summary>
+    private static void DropSavedNumbers()
+    {
+        const int readAhead = 256; // two buffers of at most 64 bytes, and what comes while they are read
+        if (!File.Exists(HostsGenerator))
+        {
+            return;
+        }
+        using var generator = Files.Open(HostsGenerator, Files.ReadOnly);
+        Span<byte> dropped = stackalloc byte[readAhead];
+        while (dropped.Length > 0 && Files.TryRead(generator, dropped) is > 0 and var count)
+        {
+            dropped = dropped[(int)count..];
+        }
     }
 
     /// <summary>Common to the sandbox's containers (agent.proto, MountSource.sandbox_tmpfs).</summary>

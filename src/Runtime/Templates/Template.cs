@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using System.Numerics;
+using System.IO.Hashing;
 using System.Text;
 using KataLike.Linux;
 
@@ -7,16 +7,16 @@ namespace KataLike.Runtime.Templates;
 
 /// <summary>A saved machine in one file: what it was made of, QEMU's state, and those pages of its memory that are not zero.</summary>
 /// <remarks>
-/// All numbers are little endian. At 0 the words "KATATPL1" (8 bytes), then the CRC-32C of all that follows it (u32), the length of the key in
-/// bytes (u32), the number of extents (u32), the memory's size in MiB (u32), the state's place and length (u64, u64), the pages' place (u64).
+/// All numbers are little endian. At 0 the words "KATATPL2" (8 bytes), then XXH3 of all that follows it (u64), the length of the key in
+/// bytes (u32), the number of extents (u32), the memory's size in MiB (u64), the state's place and length (u64, u64), the pages' place (u64).
 /// Then the key (UTF-8), and the extents: first page and number of pages (u32, u32), in rising order. State and pages begin at
 /// multiples of the page size.
 /// </remarks>
 internal sealed class Template : IDisposable
 {
-    private const int PageSize = 4096, HeaderSize = 48, SummedFrom = 12, Chunk = 1 << 18;
+    private const int PageSize = 4096, HeaderSize = 56, SummedFrom = 16, Chunk = 1 << 18;
 
-    private static ReadOnlySpan<byte> Magic => "KATATPL1"u8;
+    private static ReadOnlySpan<byte> Magic => "KATATPL2"u8;
 
     private readonly FileDescriptor _file;
     private readonly MappedMemory _bytes;
@@ -29,10 +29,10 @@ internal sealed class Template : IDisposable
         var header = bytes.Slice(0, HeaderSize);
         if (!header.StartsWith(Magic))
             throw new InvalidDataException("not a template");
-        var (keyLength, extents) = (BinaryPrimitives.ReadUInt32LittleEndian(header[12..]), BinaryPrimitives.ReadUInt32LittleEndian(header[16..]));
-        MemoryMib = (int)BinaryPrimitives.ReadUInt32LittleEndian(header[20..]);
-        StateOffset = (long)BinaryPrimitives.ReadUInt64LittleEndian(header[24..]);
-        _pages = BinaryPrimitives.ReadUInt64LittleEndian(header[40..]);
+        var (keyLength, extents) = (BinaryPrimitives.ReadUInt32LittleEndian(header[16..]), BinaryPrimitives.ReadUInt32LittleEndian(header[20..]));
+        MemoryMib = (int)BinaryPrimitives.ReadUInt64LittleEndian(header[24..]);
+        StateOffset = (long)BinaryPrimitives.ReadUInt64LittleEndian(header[32..]);
+        _pages = BinaryPrimitives.ReadUInt64LittleEndian(header[48..]);
         var table = bytes.Slice(HeaderSize, checked((int)(keyLength + extents * 8)));
         Key = Encoding.UTF8.GetString(table[..(int)keyLength]);
         _extents = new (uint, uint)[extents];
@@ -99,7 +99,8 @@ internal sealed class Template : IDisposable
     {
         if (_pages is < HeaderSize or > int.MaxValue || _pages > _bytes.Length)
             throw new InvalidDataException("damaged: its pages begin beyond the file");
-        var sum = Sum(0, _bytes.Slice(SummedFrom, (int)_pages - SummedFrom));
+        var sum = new XxHash3();
+        sum.Append(_bytes.Slice(SummedFrom, (int)_pages - SummedFrom));
         var place = _pages;
         foreach (var (first, count) in _extents)
         {
@@ -109,12 +110,12 @@ internal sealed class Template : IDisposable
             for (var to = (long)first * PageSize; to < end;)
             {
                 var piece = _bytes.Slice(place, (int)Math.Min(Chunk, end - to));
-                sum = Sum(sum, piece);
+                sum.Append(piece);
                 Files.WriteAt(memory, to, piece);
                 (to, place) = (to + piece.Length, place + (ulong)piece.Length);
             }
         }
-        if (place != _bytes.Length || sum != BinaryPrimitives.ReadUInt32LittleEndian(_bytes.Slice(8, 4)))
+        if (place != _bytes.Length || sum.GetCurrentHashAsUInt64() != BinaryPrimitives.ReadUInt64LittleEndian(_bytes.Slice(8, 8)))
             throw new InvalidDataException("damaged: its checksum is wrong");
     }
 
@@ -128,35 +129,34 @@ internal sealed class Template : IDisposable
         var pages = RoundUp(stateOffset + state.Length);
         var head = new byte[stateOffset];
         Magic.CopyTo(head);
-        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(12), (uint)keyBytes.Length);
-        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(16), (uint)extents.Count);
-        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(20), (uint)((memory?.Length ?? 0) >> 20));
-        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(24), (ulong)stateOffset);
-        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(32), (ulong)state.Length);
-        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(40), (ulong)pages);
+        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(16), (uint)keyBytes.Length);
+        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(20), (uint)extents.Count);
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(24), (memory?.Length ?? 0) >> 20);
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(32), (ulong)stateOffset);
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(40), (ulong)state.Length);
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(48), (ulong)pages);
         keyBytes.CopyTo(head, HeaderSize);
         for (var i = 0; i < extents.Count; i++)
         {
             BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8), extents[i].First);
             BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8 + 4), extents[i].Count);
         }
-        var whole = state.Length / PageSize * PageSize;
-        var last = new byte[pages - stateOffset - whole];
-        state[whole..].CopyTo(last);
-        var sum = Sum(Sum(Sum(0, head.AsSpan(SummedFrom)), state[..whole]), last);
-        file.Write(head);
-        file.Write(state[..whole]);
-        file.Write(last);
+        var sum = new XxHash3();
+        void Append(ReadOnlySpan<byte> bytes)
+        {
+            sum.Append(bytes);
+            file.Write(bytes);
+        }
+        file.Write(head.AsSpan(0, SummedFrom));
+        Append(head.AsSpan(SummedFrom));
+        Append(state);
+        Append(new byte[pages - stateOffset - state.Length]);
         foreach (var (first, count) in extents)
         {
             for (uint page = 0; page < count; page++)
-            {
-                var bytes = memory!.Slice((ulong)(first + page) * PageSize, PageSize);
-                sum = Sum(sum, bytes);
-                file.Write(bytes);
-            }
+                Append(memory!.Slice((ulong)(first + page) * PageSize, PageSize));
         }
-        BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(8), sum);
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(8), sum.GetCurrentHashAsUInt64());
         file.Position = 0;
         file.Write(head.AsSpan(0, SummedFrom));
     }
@@ -174,14 +174,6 @@ internal sealed class Template : IDisposable
                 extents.Add((page, 1));
         }
         return extents;
-    }
-
-    /// <summary>CRC-32C over pieces whose lengths are multiples of 4.</summary>
-    private static uint Sum(uint sum, ReadOnlySpan<byte> bytes)
-    {
-        for (; bytes.Length >= 8; bytes = bytes[8..])
-            sum = BitOperations.Crc32C(sum, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-        return bytes.Length == 0 ? sum : BitOperations.Crc32C(sum, BinaryPrimitives.ReadUInt32LittleEndian(bytes));
     }
 
     private static long RoundUp(long length) => (length + PageSize - 1) / PageSize * PageSize;
