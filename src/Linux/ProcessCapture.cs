@@ -81,7 +81,7 @@ public sealed class ProcessCapture
         foreach (var thread in _process.Threads.Skip(1))
             Clone(thread);
         GoOn(_process.Threads[0]);
-        var script = _script.Finish();
+        var script = ProcessImage.Finish(_script);
         _image.Position = 0;
         _image.Write(script);
     }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using System.Numerics;
 using System.Text;
 
 namespace KataLike.Linux;
@@ -22,8 +23,9 @@ public static class ProcessImage
 
     internal const int FileNumber = SystemCallScript.Descriptor + 1, LoaderNumber = SystemCallScript.Descriptor + 2;
 
-    // In the script's head: struct prctl_mm_map, and where the conditions are (offset, length).
+    // In the script's head: struct prctl_mm_map, where the conditions are (offset, length), and the script's checksum.
     internal const int MapSize = 104, ConditionsField = 104;
+    private const int SumField = 112;
 
     /// <summary>The kernel's own areas of a process.</summary>
     internal static readonly string[] KernelAreas = ["[vvar]", "[vvar_vclock]", "[vdso]"];
@@ -51,7 +53,23 @@ public static class ProcessImage
     {
         var script = new SystemCallScript();
         AddConditions(script, []);
-        return script.Finish();
+        return Finish(script);
+    }
+
+    internal static byte[] Finish(SystemCallScript script)
+    {
+        var bytes = script.Finish();
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(SumField), Sum(bytes));
+        return bytes;
+    }
+
+    /// <summary>CRC-32C of all but the sum itself: what a script says is done before anybody has looked at the rest of the image.</summary>
+    private static uint Sum(ReadOnlySpan<byte> script)
+    {
+        var sum = 0u;
+        for (var place = 0; place < script.Length; place += sizeof(ulong))
+            sum = place == SumField ? sum : BitOperations.Crc32C(sum, BinaryPrimitives.ReadUInt64LittleEndian(script[place..]));
+        return sum;
     }
 
     /// <param name="head">The first <see cref="HeadSize"/> bytes of the image.</param>
@@ -68,6 +86,8 @@ public static class ProcessImage
     /// <param name="head">The first <see cref="HeadSize"/> bytes of the image.</param>
     public static bool Fits(ReadOnlySpan<byte> head)
     {
+        if (head.Length != HeadSize || BinaryPrimitives.ReadUInt32LittleEndian(head[SumField..]) != Sum(head))
+            return false;
         var (offset, length) = (BinaryPrimitives.ReadInt32LittleEndian(head[ConditionsField..]), BinaryPrimitives.ReadInt32LittleEndian(head[(ConditionsField + 4)..]));
         if (offset < 0 || length < 0 || offset > head.Length - length)
             return false;

@@ -226,15 +226,36 @@ public sealed class ProcessImageTests : IDisposable
         Assert.StartsWith("on 42 ", talk.Ask("on"), StringComparison.Ordinal);
     }
 
+    [SkippableFact]
+    public void An_image_does_not_fit_once_a_file_that_was_mapped_is_another()
+    {
+        var first = Ready();
+        Capture(first);
+        var head = new byte[ProcessImage.HeadSize];
+        using var file = Files.Open(_image, Files.ReadOnly);
+        Files.ReadAt(file, 0, head);
+        var time = File.GetLastWriteTimeUtc(_program.Value!);
+        File.SetLastWriteTimeUtc(_program.Value!, time.AddSeconds(1));
+        Assert.False(ProcessImage.Fits(head));
+        File.SetLastWriteTimeUtc(_program.Value!, time);
+        Assert.True(ProcessImage.Fits(head));
+    }
+
     [Fact]
-    public void An_image_fits_only_the_host_that_made_it()
+    public void An_image_that_has_changed_fits_nowhere()
     {
         var image = ProcessImage.Empty();
         Assert.True(ProcessImage.IsEmpty(image));
         Assert.True(ProcessImage.Fits(image));
-        var place = image.AsSpan().IndexOf("Linux version"u8);
-        image[place] = (byte)'l';
-        Assert.False(ProcessImage.Fits(image));
+        foreach (var place in (int[])[0, 104, 112, 113, 256, image.Length / 2, image.Length - 1])
+        {
+            image[place] ^= 1;
+            Assert.False(ProcessImage.Fits(image));
+            image[place] ^= 1;
+        }
+        Assert.True(ProcessImage.Fits(image));
+        Assert.False(ProcessImage.Fits(image.AsSpan(0, 4096)));
+        Assert.False(ProcessImage.Fits([]));
         Assert.False(ProcessImage.Fits(new byte[ProcessImage.HeadSize]));
         new Random(1).NextBytes(image);
         Assert.False(ProcessImage.Fits(image));

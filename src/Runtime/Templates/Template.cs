@@ -86,7 +86,9 @@ internal sealed class Template : IDisposable
     /// <summary>Of the same: whether there was anything to be saved.</summary>
     public bool HasProcess => !ProcessImage.IsEmpty(ProcessHead);
 
-    private ReadOnlySpan<byte> ProcessHead => _bytes.Slice((ulong)StateOffset, ProcessImage.HeadSize);
+    private ReadOnlySpan<byte> ProcessHead =>
+        (ulong)StateOffset <= _bytes.Length && _bytes.Length - (ulong)StateOffset >= ProcessImage.HeadSize
+            ? _bytes.Slice((ulong)StateOffset, ProcessImage.HeadSize) : default;
 
     /// <summary>Starts a copy of the process whose state this is.</summary>
     /// <exception cref="InvalidDataException">It is of another kernel.</exception>

@@ -26,6 +26,7 @@ public sealed class TemplateTests : IDisposable
         using var template = Template.Open(Files.Open(Save(), Files.ReadOnly));
         Assert.Equal("the key\n", template.Key);
         Assert.Equal(MemoryMib, template.MemoryMib);
+        Assert.False(template.FitsHost);
         using var copy = Memory.CreateFile("copy", MemoryMib << 20);
         template.CopyMemory(copy);
         Assert.Equal(_memory, File.ReadAllBytes(copy.ProcPath));
@@ -66,7 +67,7 @@ public sealed class TemplateTests : IDisposable
     }
 
     [SkippableFact]
-    public void TheStoreKnowsTemplatesByTheirWholeKeyAndKeepsFour()
+    public void TheStoreKnowsTemplatesByTheirWholeKeyAndKeepsSix()
     {
         Skip.IfNot(Environment.IsPrivilegedProcess, "a template that root does not own is none");
         var store = new TemplateStore($"{_directory}/store");
@@ -74,7 +75,7 @@ public sealed class TemplateTests : IDisposable
         using (store.TryLock())
         {
             Directory.CreateDirectory(store.Workshop);
-            for (var i = 0; i < 6; i++)
+            for (var i = 0; i < 8; i++)
             {
                 store.Add($"{i}", file => file.Write(File.ReadAllBytes(Save($"{i}"))));
                 File.SetLastWriteTimeUtc(store.PathOf($"{i}"), DateTime.UnixEpoch.AddDays(i));
@@ -82,13 +83,16 @@ public sealed class TemplateTests : IDisposable
             Assert.Null(new TemplateStore($"{_directory}/store").TryLock());
         }
         Assert.Null(store.Find("1"));
-        using (var found = store.Find("5"))
-            Assert.Equal("5", found!.Key);
+        foreach (var kept in (string[])["2", "7"])
+        {
+            using var found = store.Find(kept);
+            Assert.Equal(kept, found!.Key);
+        }
 
-        File.Copy(store.PathOf("5"), store.PathOf("4"), overwrite: true);
-        Assert.Null(store.Find("4"));
-        File.SetUnixFileMode(store.PathOf("5"), UnixFileMode.UserRead | UnixFileMode.GroupWrite);
-        Assert.Null(store.Find("5"));
+        File.Copy(store.PathOf("7"), store.PathOf("6"), overwrite: true);
+        Assert.Null(store.Find("6"));
+        File.SetUnixFileMode(store.PathOf("7"), UnixFileMode.UserRead | UnixFileMode.GroupWrite);
+        Assert.Null(store.Find("7"));
     }
 
     private static void Copy(string path)
