@@ -90,8 +90,11 @@ internal sealed class Machine : IAsyncDisposable
             return null;
         var isProcess = key == template.ProcessKey;
         if (isProcess && !saved.FitsHost)
+        {
             store.Discard(key);
-        if (isProcess && !(saved.FitsHost && saved.HasProcess))
+            return null;
+        }
+        if (isProcess && !saved.HasProcess)
             return null;
         try
         {

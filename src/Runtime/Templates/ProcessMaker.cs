@@ -11,9 +11,6 @@ namespace KataLike.Runtime.Templates;
 /// </summary>
 internal static class ProcessMaker
 {
-    /// <summary>What is met in the second life only, like a cache that is full, is translated then.</summary>
-    private const int Rehearsals = 2;
-
     /// <exception cref="VmException">The copy did not do what was asked of it.</exception>
     /// <exception cref="InvalidDataException">A process such as this one cannot be saved.</exception>
     public static async Task MakeAsync(Configuration configuration, TemplatePlan plan, string key, TemplateStore store, Action<string> log)
@@ -60,11 +57,8 @@ internal static class ProcessMaker
         using var limit = new CancellationTokenSource(patience);
         await machine.SetUpAsync("katalike", patience, rehearsal: true);
         var loopback = new NetworkInterface { Id = NetworkDevices.Loopback, Up = true };
-        for (var i = 0; i < Rehearsals; i++)
-        {
-            await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, limit.Token);
-            await MachineRehearsal.PlayAsync(machine, directory, limit.Token);
-        }
+        await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, limit.Token);
+        await MachineRehearsal.PlayAsync(machine, directory, limit.Token);
         await machine.WithdrawAsync(limit.Token);
     }
 }

@@ -37,7 +37,7 @@ public class QemuCommandLineTests
 
     [Fact]
     public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms,-rdrand,-rdseed " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=64 -cpu max,-erms,-rdrand,-rdseed " +
         Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
         Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-pci,chardev=shared,tag=katalike,queue-size=1024",
@@ -59,7 +59,7 @@ public class QemuCommandLineTests
 
     [Fact]
     public void AnImageInPlaceOfTheInitrdAndParametersOfABundle() => Assert.Equal(
-        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms,-rdrand,-rdseed " +
+        Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=64 -cpu max,-erms,-rdrand,-rdseed " +
         Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog root=/dev/vda rw init=/init extra=1 " +
         Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-drive if=none,id=image,snapshot=on,format=vpc,file=/images/a,,b -device virtio-blk-pci,drive=image -smbios type=1",
@@ -73,7 +73,7 @@ public class QemuCommandLineTests
 
     [Fact]
     public void EmulatedMicrovm() => Assert.Equal(
-        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=40 -cpu max,-erms,-rdrand,-rdseed " +
+        Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=64 -cpu max,-erms,-rdrand,-rdseed " +
         Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +
         "-append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 reboot=t no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog extra=1 " +
         Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-device,rng=random -device virtio-balloon-device,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
@@ -98,7 +98,7 @@ public class QemuCommandLineTests
     public void AnEmulatedMachineThatCanGrowHoldsItsProcessorsBack()
     {
         var line = Line(Spec with { Vcpus = 1, MaxVcpus = 4, MaxMemoryMib = 1100 });
-        Assert.Contains("-accel tcg,tb-size=40,thread=single -cpu max,-erms,-rdrand,-rdseed -smp 4 -m 256M,slots=1,maxmem=1024M", line, StringComparison.Ordinal);
+        Assert.Contains("-accel tcg,tb-size=64,thread=single -cpu max,-erms,-rdrand,-rdseed -smp 4 -m 256M,slots=1,maxmem=1024M", line, StringComparison.Ordinal);
         Assert.Contains("no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 tsc=nowatchdog maxcpus=1 ", line, StringComparison.Ordinal);
         Assert.Contains("-object memory-backend-memfd,id=more,size=768M,share=on,reserve=off " +
             "-device virtio-mem-pci,id=more,memdev=more,requested-size=0", line, StringComparison.Ordinal);
@@ -117,14 +117,14 @@ public class QemuCommandLineTests
     {
         var copy = Spec with { Origin = MachineOrigin.Copy, HotPlug = true, Vcpus = 1 };
         Assert.Equal(
-            Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=40,thread=single -cpu max,-erms,-rdrand,-rdseed -smp 2 -m 256M " +
+            Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=64,thread=single -cpu max,-erms,-rdrand,-rdseed -smp 2 -m 256M " +
             "-object memory-backend-file,id=memory,size=256M,share=on,mem-path=/proc/self/fd/6 -bios /qboot.rom -incoming defer -S " + Ports +
             "-device pcie-pci-bridge,id=hot -object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random,bus=hot,disable-legacy=on -device virtio-balloon-pci,free-page-reporting=on " +
             "-chardev socket,id=vsock,fd=4 -chardev socket,id=shared,fd=5",
             Line(copy));
         Assert.DoesNotContain("vhost", Line(copy with { Vsock = new VsockSpec.Kernel(77, 4) }), StringComparison.Ordinal);
         // Processors that will run at once must each have a thread.
-        Assert.Contains("-accel tcg,tb-size=40 -cpu", Line(copy with { Parallel = true }), StringComparison.Ordinal);
+        Assert.Contains("-accel tcg,tb-size=64 -cpu", Line(copy with { Parallel = true }), StringComparison.Ordinal);
     }
 
     [Fact]
