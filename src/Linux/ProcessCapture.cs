@@ -208,6 +208,9 @@ public sealed class ProcessCapture
     {
         if (_files.LastOrDefault() == path)
             return;
+        // Of one that was removed the kernel says so after a blank; the conditions have one after each path.
+        if (path.Contains(' ', StringComparison.Ordinal))
+            throw new InvalidDataException($"it has mapped {path}");
         if (_files.Count > 0)
             _script.Call(Libc.SYS_close, (ulong)_free);
         _files.Add(path);

@@ -5,7 +5,7 @@ namespace KataLike.Linux;
 
 internal static unsafe partial class Libc
 {
-    internal const int PTRACE_SINGLESTEP = 9, PTRACE_GETREGS = 12, PTRACE_SETREGS = 13, PTRACE_DETACH = 17;
+    internal const int PTRACE_CONT = 7, PTRACE_SINGLESTEP = 9, PTRACE_GETREGS = 12, PTRACE_SETREGS = 13, PTRACE_DETACH = 17;
     internal const int PTRACE_SEIZE = 0x4206, PTRACE_INTERRUPT = 0x4207, PTRACE_GETSIGMASK = 0x420a;
     internal const int PTRACE_SECCOMP_GET_FILTER = 0x420c, PTRACE_GET_RSEQ_CONFIGURATION = 0x420f;
     internal const int SYS_get_robust_list = 274;
@@ -49,6 +49,10 @@ internal sealed record TracedThread(int Id, string Name)
 /// </summary>
 internal sealed unsafe class TracedProcess : IDisposable
 {
+    private const int MostTries = 100;
+
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
+
     private readonly FileDescriptor _memory;
     private readonly List<TracedThread> _threads = [];
 
@@ -84,12 +88,37 @@ internal sealed unsafe class TracedProcess : IDisposable
     private static TracedThread StopThread(int id)
     {
         Trace(Libc.PTRACE_SEIZE, id);
-        Trace(Libc.PTRACE_INTERRUPT, id);
-        Wait(id);
-        Libc.user_regs_struct registers;
-        Trace(Libc.PTRACE_GETREGS, id, 0, &registers);
-        if ((long)registers.orig_rax < 0)
-            throw new InvalidDataException($"thread {id} does not wait");
+        try
+        {
+            return ReadThread(id, StopWhereItWaits(id));
+        }
+        catch
+        {
+            Detach(id);
+            throw;
+        }
+    }
+
+    /// <summary>Its registers in a system call, which it may be between two of for a moment.</summary>
+    private static Libc.user_regs_struct StopWhereItWaits(int id)
+    {
+        for (var tries = 0; ; tries++)
+        {
+            Trace(Libc.PTRACE_INTERRUPT, id);
+            Wait(id);
+            Libc.user_regs_struct registers;
+            Trace(Libc.PTRACE_GETREGS, id, 0, &registers);
+            if ((long)registers.orig_rax >= 0)
+                return registers;
+            if (tries == MostTries)
+                throw new InvalidDataException($"thread {id} does not wait");
+            Trace(Libc.PTRACE_CONT, id);
+            Thread.Sleep(Pause);
+        }
+    }
+
+    private static TracedThread ReadThread(int id, Libc.user_regs_struct registers)
+    {
         ulong mask, list, length;
         Trace(Libc.PTRACE_GETSIGMASK, id, sizeof(ulong), &mask);
         Libc.Check(Libc.syscall(Libc.SYS_get_robust_list, id, (nint)(&list), (nint)(&length)), "get_robust_list");
@@ -184,8 +213,9 @@ internal sealed unsafe class TracedProcess : IDisposable
 
     public void Dispose()
     {
-        foreach (var thread in _threads)
-            _ = Libc.ptrace(Libc.PTRACE_DETACH, thread.Id, 0, null);
+        _threads.ForEach(thread => Detach(thread.Id));
         _memory.Dispose();
     }
+
+    private static void Detach(int thread) => _ = Libc.ptrace(Libc.PTRACE_DETACH, thread, 0, null);
 }

@@ -26,9 +26,8 @@ internal static class ProcessMaker
                 await RehearseAsync(machine, directory.Path, patience);
                 await SaveAsync(machine, key, store);
             }
-            // One that cannot be copied here is better known now.
             using var saved = store.Find(key) ?? throw new InvalidDataException("it is gone");
-            await using var copy = await Machine.RestoreAsync(configuration, plan, saved, isProcess: true, directory, log);
+            await TryAsync(configuration, plan, saved, directory, log);
         }
         catch (Exception error) when (error is OperationCanceledException or TimeoutException)
         {
@@ -37,6 +36,19 @@ internal static class ProcessMaker
         finally
         {
             directory.Remove();
+        }
+    }
+
+    /// <summary>One that cannot be copied here is better known now.</summary>
+    private static async Task TryAsync(Configuration configuration, TemplatePlan plan, Template saved, SandboxDirectory directory, Action<string> log)
+    {
+        try
+        {
+            await using var copy = await Machine.RestoreAsync(configuration, plan, saved, isProcess: true, directory, log);
+        }
+        catch (VmException error)
+        {
+            throw new InvalidDataException($"a copy of the process does not start: {error.Message}", error);
         }
     }
 

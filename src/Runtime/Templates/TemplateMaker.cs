@@ -49,7 +49,10 @@ internal static class TemplateMaker
         catch (Exception error) when (error is VmException or QmpException or TtrpcException or InvalidDataException or LinuxException)
         {
             log($"sandboxes start without a saved process, which takes them longer: {error.Message}");
-            store.Add(key, file => Template.Write(file, key, ProcessImage.Empty(), memory: null));
+            store.Discard(key);
+            // The next time it would be the same.
+            if (error is InvalidDataException or LinuxException)
+                store.Add(key, file => Template.Write(file, key, ProcessImage.Empty(), memory: null));
         }
     }
 
