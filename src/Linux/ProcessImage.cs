@@ -35,7 +35,7 @@ public static class ProcessImage
     {
         var text = new StringBuilder();
         text.Append(KernelFiles.Read("/proc/version"));
-        foreach (var line in File.ReadLines("/proc/cpuinfo").TakeWhile(line => line.Length > 0).Where(IsOfTheModel))
+        foreach (var line in HostProcessor.Model())
             text.Append(line).Append('\n');
         foreach (var path in files)
         {
@@ -44,9 +44,6 @@ public static class ProcessImage
         }
         return text.ToString();
     }
-
-    private static bool IsOfTheModel(string line) => ((string[])["vendor_id", "cpu family", "model", "stepping", "flags"])
-        .Any(name => line.StartsWith(name, StringComparison.Ordinal));
 
     /// <summary>The image of nothing, where a process could not be captured, while the host is as it is.</summary>
     public static byte[] Empty()
@@ -165,44 +162,4 @@ public static class ProcessImage
         }
         return script;
     }
-}
-
-/// <summary>A line of /proc/PID/maps.</summary>
-internal sealed record MemoryArea(ulong Start, ulong End, string Permissions, ulong Offset, ulong Inode, string Path)
-{
-    public ulong Length => End - Start;
-
-    public bool Shared => Permissions[3] == 's';
-
-    /// <summary>PROT_*.</summary>
-    public ulong Protection =>
-        (ulong)((Permissions[0] == 'r' ? Libc.PROT_READ : 0) | (Permissions[1] == 'w' ? Libc.PROT_WRITE : 0) | (Permissions[2] == 'x' ? Libc.PROT_EXEC : 0));
-
-    public static List<MemoryArea> Of(int pid) => [.. File.ReadLines($"/proc/{pid}/maps").Select(Parse)];
-
-    private static MemoryArea Parse(string line)
-    {
-        // The path may hold blanks.
-        var fields = line.Split(' ', 6, StringSplitOptions.RemoveEmptyEntries);
-        var range = fields[0].Split('-');
-        return new MemoryArea(
-            Hexadecimal(range[0]), Hexadecimal(range[1]), fields[1], Hexadecimal(fields[2]), ulong.Parse(fields[4], CultureInfo.InvariantCulture),
-            fields.Length > 5 ? fields[5].TrimStart(' ') : "");
-    }
-
-    private static ulong Hexadecimal(string number) => ulong.Parse(number, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
-}
-
-/// <summary>/proc/PID/stat, by the numbers that proc_pid_stat(5) gives its fields; from the third on.</summary>
-internal sealed class ProcessStat
-{
-    private readonly string[] _fields;
-
-    private ProcessStat(string text) => _fields = text[(text.LastIndexOf(')') + 2)..].Split(' ');
-
-    public static ProcessStat Of(int pid) => new(File.ReadAllText($"/proc/{pid}/stat"));
-
-    public char State => _fields[0][0];
-
-    public ulong this[int field] => ulong.Parse(_fields[field - 3], CultureInfo.InvariantCulture);
 }

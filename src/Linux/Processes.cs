@@ -56,13 +56,13 @@ public static unsafe class Processes
            select pid,
     ];
 
-    /// <summary>The second field after the name, which may hold anything (proc_pid_stat(5)); 0: the process has ended.</summary>
+    /// <summary>0: the process has ended.</summary>
     private static int ParentOf(int pid)
     {
+        const int parent = 4;
         try
         {
-            var status = File.ReadAllText($"/proc/{pid}/stat");
-            return int.Parse(status[(status.LastIndexOf(')') + 2)..].Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+            return (int)ProcessStat.Of(pid)[parent];
         }
         catch (IOException)
         {
@@ -123,6 +123,7 @@ public static unsafe class Processes
         int result;
         do
         {
+            // Also tells of a child that this process traces whenever that stops.
             result = Libc.waitid(kind, id, &info, Libc.WEXITED);
         }
         while (result < 0 ? Libc.LastError == Errno.EINTR : info.si_code > Libc.CLD_DUMPED);

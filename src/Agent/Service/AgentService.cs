@@ -22,6 +22,9 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
     private readonly Channel<string> _outOfMemory = Channel.CreateUnbounded<string>();
     private SandboxNamespaces? _namespaces;
 
+    /// <summary>The machine is to be saved once the host has closed the connection.</summary>
+    public bool Withdrawn { get; set; }
+
     // The first container's id while it has namespaces and no process.
     private string? _held;
 
@@ -193,9 +196,6 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
 
     public async Task<NextEventResponse> NextEvent(NextEventRequest request, TtrpcContext context) =>
         new() { OutOfMemory = await _outOfMemory.Reader.ReadAsync(context.CancellationToken) };
-
-    /// <summary>The machine is to be saved once the host has closed the connection.</summary>
-    public bool Withdrawn { get; set; }
 
     public Task<WithdrawResponse> Withdraw(WithdrawRequest request, TtrpcContext context)
     {

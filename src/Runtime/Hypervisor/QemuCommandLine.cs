@@ -62,7 +62,7 @@ internal static class QemuCommandLine
     };
 
     // Emulation only: the default translation cache is 1 GiB, and what fills it is resident memory. When it is full all that was
-    // translated is thrown away, and translated again. A boot takes 32 MiB of it, and so does what a saved process brings along.
+    // translated is thrown away, and translated again. A saved process brings 34 MiB along, and a boot with its first exec needs as much.
     // Processors that wait to come online make every instruction of the others dearer (15 %), unless all share a thread.
     private static string AcceleratorOf(MachineSpec spec) => spec switch
     {

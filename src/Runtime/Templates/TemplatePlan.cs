@@ -53,10 +53,7 @@ internal sealed record TemplatePlan(MachinePlan Machine, string Key)
         }
         // The guest sees the host's processor, and has chosen its code by it.
         if (machine.Spec.Accelerator == Accelerator.Kvm)
-            key.AppendJoin('\n', File.ReadLines("/proc/cpuinfo").TakeWhile(line => line.Length > 0).Where(IsOfTheModel));
+            key.AppendJoin('\n', HostProcessor.Model());
         return key.ToString();
     }
-
-    private static bool IsOfTheModel(string line) => ((string[])["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"])
-        .Any(name => line.StartsWith(name, StringComparison.Ordinal));
 }
