@@ -47,6 +47,9 @@ internal static class Boot
         // Tidying memory ahead of need wakes an idle machine twice a second. Not every kernel does it.
         if (File.Exists("/proc/sys/vm/compaction_proactiveness"))
             KernelFiles.Write("/proc/sys/vm/compaction_proactiveness", "0");
+        // Adding up counters of memory, each second, has the scheduler look a second later whether that was all, when it is time to add
+        // them up again: an idle machine would not come to rest. Seconds.
+        KernelFiles.Write("/proc/sys/vm/stat_interval", "60");
         var controllers = KernelFiles.Read("/sys/fs/cgroup/cgroup.controllers").Trim();
         KernelFiles.Write("/sys/fs/cgroup/cgroup.subtree_control", "+" + controllers.Replace(" ", " +", StringComparison.Ordinal));
         KernelFiles.MakeDirectory(ContainersCgroup);

@@ -18,6 +18,9 @@ internal static unsafe partial class Libc
     internal const int CLONE_SYSVSEM = 0x40000, CLONE_SETTLS = 0x80000, CLONE_CHILD_CLEARTID = 0x200000, CLONE_CHILD_SETTID = 0x1000000;
 }
 
+/// <summary>A part of a file, of a process's descriptor; bytes, in whole pages.</summary>
+public readonly record struct FilePart(int Descriptor, ulong Offset, ulong Length);
+
 /// <summary>
 /// Makes a <see cref="ProcessImage"/> of a process all of whose threads wait. It may have memory of its own, files that it was given or has in memory, and
 /// event and signal descriptors; if it has anything else, that is said and nothing is made.
@@ -36,6 +39,7 @@ public sealed class ProcessCapture
 
     private readonly TracedProcess _process;
     private readonly int _given;
+    private readonly IReadOnlyList<FilePart> _kept;
     private readonly Stream _image;
     private readonly SystemCallScript _script = new();
     private readonly List<MemoryArea> _areas;
@@ -47,23 +51,24 @@ public sealed class ProcessCapture
     // The lowest number of a descriptor that the process has not.
     private int _free;
 
-    private ProcessCapture(TracedProcess process, int given, Stream image)
+    private ProcessCapture(TracedProcess process, int given, IReadOnlyList<FilePart> kept, Stream image)
     {
-        (_process, _given, _image) = (process, given, image);
+        (_process, _given, _kept, _image) = (process, given, kept, image);
         _areas = MemoryArea.Of(process.Pid);
     }
 
     /// <summary>Writes the image of a process, which stands still meanwhile and goes on then.</summary>
     /// <param name="given">Descriptors below this number are given to each copy.</param>
+    /// <param name="kept">What the image keeps of given files in memory: a copy has what the process sees there now, and its own when it writes.</param>
     /// <param name="image">Empty.</param>
     /// <exception cref="InvalidDataException">The process has something that cannot be kept: what.</exception>
     /// <exception cref="LinuxException">It cannot be looked into.</exception>
-    public static void Write(int pid, int given, Stream image)
+    public static void Write(int pid, int given, IReadOnlyList<FilePart> kept, Stream image)
     {
         using var process = TracedProcess.Stop(pid);
         image.SetLength(SystemCallScript.Size);
         image.Position = SystemCallScript.Size;
-        new ProcessCapture(process, given, image).Write();
+        new ProcessCapture(process, given, kept, image).Write();
     }
 
     private void Write()
@@ -173,7 +178,9 @@ public sealed class ProcessCapture
         {
             Map(area, end);
             end = area.End;
-            if (!area.Shared && area.Protection != 0)
+            if (area.Shared)
+                WriteKept(area);
+            else if (area.Protection != 0)
                 WritePages(area, pages);
         }
         if (_files.Count > 0)
@@ -215,6 +222,16 @@ public sealed class ProcessCapture
             _script.Call(Libc.SYS_close, (ulong)_free);
         _files.Add(path);
         _script.Expect((ulong)_free, Libc.SYS_open, _script.Place(path), Libc.O_CLOEXEC);
+    }
+
+    private void WriteKept(MemoryArea area)
+    {
+        foreach (var part in _kept.Where(part => part.Descriptor == _shared[area.Inode]))
+        {
+            var (start, end) = (Math.Max(part.Offset, area.Offset), Math.Min(part.Offset + part.Length, area.Offset + area.Length));
+            if (start < end)
+                WriteRun(area, (int)((start - area.Offset) / PageSize), (int)((end - area.Offset) / PageSize));
+        }
     }
 
     /// <summary>Those pages of an area that are the process's own, in runs.</summary>

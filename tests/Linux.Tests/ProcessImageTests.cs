@@ -5,7 +5,8 @@ namespace KataLike.Linux.Tests;
 /// <summary>Copies of processes that were captured while they waited.</summary>
 public sealed class ProcessImageTests : IDisposable
 {
-    // Two threads, each of which has state in its registers, on its stack and in the heap when the process is captured. With an argument, a socket.
+    // Two threads, each of which has state in its registers, on its stack and in the heap when the process is captured. With an argument, a socket; with
+    // two, descriptor 3 is a file of two pages that others share, whose first bytes it tells and counts up.
     private const string Source = """
         #define _GNU_SOURCE
         #include <dirent.h>
@@ -15,6 +16,7 @@ public sealed class ProcessImageTests : IDisposable
         #include <stdio.h>
         #include <stdlib.h>
         #include <string.h>
+        #include <sys/mman.h>
         #include <sys/socket.h>
         #include <unistd.h>
         static sem_t asked, answered;
@@ -32,12 +34,13 @@ public sealed class ProcessImageTests : IDisposable
         }
         int main(int arguments, char **argument) {
             int first = 42;
-            char *line = NULL;
+            char *line = NULL, *shared = NULL;
             size_t size = 0;
             pthread_t other;
             signal(SIGUSR1, on_signal);
             setvbuf(stdout, NULL, _IOLBF, 0);
-            if (arguments > 1) socket(AF_UNIX, SOCK_STREAM, 0);
+            if (arguments == 2) socket(AF_UNIX, SOCK_STREAM, 0);
+            if (arguments == 3) shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, 3, 0);
             sem_init(&asked, 0, 0);
             sem_init(&answered, 0, 0);
             pthread_create(&other, NULL, answer, &first);
@@ -46,6 +49,7 @@ public sealed class ProcessImageTests : IDisposable
                 line[length - 1] = 0;
                 sem_post(&asked);
                 sem_wait(&answered);
+                if (shared) { printf("%d %d\n", shared[0]++, shared[4096]++); continue; }
                 printf("%s %d %d %d %d\n", line, count, thread, getpid(), descriptors());
             }
         }
@@ -129,24 +133,27 @@ public sealed class ProcessImageTests : IDisposable
         var (output, theirOutput) = Files.Pipe();
         using (theirInput)
         using (theirOutput)
-            return Keep(new Talk((launch ?? (given => ChildProcess.Start(given)))(start with { Descriptors = [(theirInput, 0), (theirOutput, 1), (theirOutput, 2)] }), input, output));
+        {
+            start = start with { Descriptors = [(theirInput, 0), (theirOutput, 1), (theirOutput, 2), .. start.Descriptors] };
+            return Keep(new Talk((launch ?? (given => ChildProcess.Start(given)))(start), input, output));
+        }
     }
 
-    private Talk StartCopy(long offset = 0)
+    private Talk StartCopy(long offset = 0, params (FileDescriptor File, int Number)[] descriptors)
     {
         var file = Keep(Files.Open(_image, Files.ReadOnly));
         var head = new byte[ProcessImage.HeadSize];
         Files.ReadAt(file, offset, head);
         Assert.True(ProcessImage.Fits(head));
-        return Start(Waiting(), start => ProcessImage.Start(start, given => ChildProcess.Start(given), file, offset, head));
+        return Start(Waiting() with { Descriptors = descriptors }, start => ProcessImage.Start(start, given => ChildProcess.Start(given), file, offset, head));
     }
 
-    private void Capture(Talk talk, long offset = 0)
+    private void Capture(Talk talk, long offset = 0, int given = 3, params FilePart[] kept)
     {
         // Its threads are on the way to where they wait.
         Thread.Sleep(200);
         using var image = new FileStream(_image, FileMode.Create);
-        ProcessCapture.Write(talk.Process.Pid, 3, image);
+        ProcessCapture.Write(talk.Process.Pid, given, kept, image);
         if (offset == 0)
             return;
         var bytes = new byte[image.Length];
@@ -201,6 +208,39 @@ public sealed class ProcessImageTests : IDisposable
         // More than the heap and the first stack had.
         var large = new string('x', 60_000);
         Assert.StartsWith($"{large} 43 ", copy.Ask(large), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public void What_is_kept_of_a_shared_file_is_each_copys_own()
+    {
+        var firsts = TwoPages(7, 9);
+        var first = Start(Waiting("two", "pages") with { Descriptors = [(firsts, 3)] });
+        Assert.Equal("ready", first.Read());
+        Assert.Equal("7 9", first.Ask("it"));
+        Capture(first, given: 4, kept: new FilePart(3, 4096, 4096));
+        var theirs = TwoPages(1, 2);
+        var copy = StartCopy(descriptors: (theirs, 3));
+        Assert.Equal("1 10", copy.Ask("it"));
+        Assert.Equal("2 11", copy.Ask("it"));
+        // Others who have the file see the one page, and nothing of the other.
+        Assert.Equal((3, 2), (First(theirs, 0), First(theirs, 4096)));
+        Assert.Equal("1 10", StartCopy(descriptors: (TwoPages(1, 2), 3)).Ask("it"));
+        Assert.Equal("8 10", first.Ask("it"));
+    }
+
+    private FileDescriptor TwoPages(byte one, byte other)
+    {
+        var file = Keep(Memory.CreateFile("pages", 8192));
+        Files.WriteAt(file, 0, [one]);
+        Files.WriteAt(file, 4096, [other]);
+        return file;
+    }
+
+    private static byte First(FileDescriptor file, long offset)
+    {
+        var bytes = new byte[1];
+        Files.ReadAt(file, offset, bytes);
+        return bytes[0];
     }
 
     [SkippableFact]

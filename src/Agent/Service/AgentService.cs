@@ -205,7 +205,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
         }
         Sandbox.Unmount();
         Withdrawn = true;
-        return Task.FromResult(new WithdrawResponse());
+        return Task.FromResult(new WithdrawResponse { Fixed = { KernelMemory.Fixed() } });
     }
 
     public Task<ShutdownResponse> Shutdown(ShutdownRequest request, TtrpcContext context)

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
 using KataLike.Contract.Ttrpc;
 using KataLike.Linux;
 using KataLike.Runtime.Sandboxes;
@@ -78,7 +77,7 @@ internal sealed class StubSocket : IAsyncDisposable
 
         void Run()
         {
-            var ticket = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+            var ticket = Convert.ToHexStringLower(RandomBytes.Get(16));
             try
             {
                 if (connection.Attach())

@@ -120,6 +120,9 @@ internal static class QemuCommandLine
             // Emulation only: QEMU does not see what virtiofsd writes into a page, and would run what it has translated of the page's
             // former content; when the processor clears the page before, it forgets that.
             yield return "virtiofs.zero_pages=1";
+            // Emulation only, in microseconds: it takes QEMU longer to wake a processor that waits for virtiofsd, and to tell it why, than virtiofsd
+            // to answer (decision 23).
+            yield return "virtiofs.poll=100";
             // Emulation only: comparing the clock with a slower one wakes an idle machine twice a second. KVM has a clock of its own.
             yield return "tsc=nowatchdog";
         }

@@ -103,16 +103,17 @@ internal sealed class VirtualMachine : IAsyncDisposable
     }
 
     /// <summary>Stops the machine and writes QEMU itself, a process that stands still then.</summary>
+    /// <param name="kept">What of its memory goes into the image and is not to be copied: first byte and length.</param>
     /// <param name="image">Empty.</param>
     /// <exception cref="QmpException">QEMU is gone.</exception>
     /// <exception cref="InvalidDataException">It cannot be written.</exception>
-    public async Task CaptureAsync(Stream image)
+    public async Task CaptureAsync(IEnumerable<(ulong Start, ulong Length)> kept, Stream image)
     {
         await _qmp.ExecuteAsync("stop");
         // What it has begun comes to its end.
         await Task.Delay(CaptureDelay);
         // On one thread.
-        await Task.Run(() => ProcessCapture.Write(Pid, MemoryNumber + 1, image));
+        await Task.Run(() => ProcessCapture.Write(Pid, MemoryNumber + 1, [.. kept.Select(part => new FilePart(MemoryNumber, part.Start, part.Length))], image));
     }
 
     /// <summary>Makes the machine what was saved, gives it the devices that it has of its own, and lets it run.</summary>

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using KataLike.Contract.Agent;
@@ -217,13 +216,15 @@ internal sealed class Machine : IAsyncDisposable
     }
 
     /// <summary>Takes from the machine what is this sandbox's; then it waits for another's.</summary>
+    /// <returns>What of its memory never moves and is given to no device.</returns>
     /// <exception cref="QmpException">QEMU is gone.</exception>
-    public async Task WithdrawAsync(CancellationToken cancel)
+    public async Task<IReadOnlyList<MemoryRange>> WithdrawAsync(CancellationToken cancel)
     {
-        await Agent.WithdrawAsync(new WithdrawRequest(), cancel);
+        var answer = await Agent.WithdrawAsync(new WithdrawRequest(), cancel);
         await Agent.Connection.DisposeAsync();
         await Hypervisor.WithdrawAsync(cancel);
         await WhileRunningAsync(Hypervisor.SaidAsync(TemplateMaker.Ready).WaitAsync(cancel));
+        return answer.Fixed;
     }
 
     private static SetUpSandboxRequest SetUp(string hostname, bool rehearsal) => new()
@@ -231,7 +232,7 @@ internal sealed class Machine : IAsyncDisposable
         Hostname = hostname,
         Rehearsal = rehearsal,
         Shares = { new Share { Tag = SharedFiles.Tag, Type = "virtiofs" } },
-        Entropy = ByteString.CopyFrom(RandomNumberGenerator.GetBytes(64)),
+        Entropy = ByteString.CopyFrom(RandomBytes.Get(64)),
         Time = Timestamp.FromDateTimeOffset(DateTimeOffset.UtcNow),
     };
 

@@ -123,9 +123,11 @@ internal sealed class Template : IDisposable
 
     /// <summary>Writes a saved machine to a file.</summary>
     /// <param name="memory">Null: nothing was saved.</param>
-    public static void Write(Stream file, string key, ReadOnlySpan<byte> state, MappedMemory? memory)
+    /// <param name="elsewhere">Parts of the memory that the state has: first byte and length, in whole pages.</param>
+    public static void Write(
+        Stream file, string key, ReadOnlySpan<byte> state, MappedMemory? memory, params IReadOnlyList<(ulong Start, ulong Length)> elsewhere)
     {
-        var extents = memory is null ? [] : Extents(memory);
+        var extents = memory is null ? [] : Extents(memory, elsewhere);
         var keyBytes = Encoding.UTF8.GetBytes(key);
         var stateOffset = RoundUp(HeaderSize + keyBytes.Length + extents.Count * 8L);
         var pages = RoundUp(stateOffset + state.Length);
@@ -163,12 +165,13 @@ internal sealed class Template : IDisposable
         file.Write(head.AsSpan(0, SummedFrom));
     }
 
-    private static List<(uint First, uint Count)> Extents(MappedMemory memory)
+    private static List<(uint First, uint Count)> Extents(MappedMemory memory, IReadOnlyList<(ulong Start, ulong Length)> elsewhere)
     {
         var extents = new List<(uint First, uint Count)>();
         for (uint page = 0; page < memory.Length / PageSize; page++)
         {
-            if (!memory.Slice((ulong)page * PageSize, PageSize).ContainsAnyExcept((byte)0))
+            var place = (ulong)page * PageSize;
+            if (!memory.Slice(place, PageSize).ContainsAnyExcept((byte)0) || elsewhere.Any(part => place >= part.Start && place - part.Start < part.Length))
                 continue;
             if (extents.Count > 0 && extents[^1] is var last && last.First + last.Count == page)
                 extents[^1] = (last.First, last.Count + 1);

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
 using KataLike.Linux;
 
 namespace KataLike.Runtime.Vsock;
@@ -30,7 +29,7 @@ internal sealed class KernelVsock : IVsock
         }
 
         uint cid;
-        do cid = (uint)RandomNumberGenerator.GetInt32(3, int.MaxValue);
+        do cid = RandomBytes.Between(3, int.MaxValue);
         while (!VsockSockets.TrySetGuestCid(vhost, cid));
         return new KernelVsock(vhost, cid);
     }

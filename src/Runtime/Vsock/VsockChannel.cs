@@ -1,4 +1,4 @@
-using System.Security.Cryptography;
+using KataLike.Linux;
 
 namespace KataLike.Runtime.Vsock;
 
@@ -29,7 +29,7 @@ internal sealed class VsockChannel(uint port, Action closeSource, Action abort, 
     /// <summary>Resets the connection and closes both descriptors; what was not delivered yet is lost.</summary>
     public void Abort() => abort();
 
-    internal static uint RandomPort() => (uint)RandomNumberGenerator.GetInt32(FirstRandomPort, int.MaxValue);
+    internal static uint RandomPort() => RandomBytes.Between(FirstRandomPort, int.MaxValue);
 
     internal void MarkConnected() => connected.TrySetResult();
 

@@ -95,6 +95,19 @@ public sealed class TemplateTests : IDisposable
         Assert.Null(store.Find("7"));
     }
 
+    [Fact]
+    public void WhatTheStateHasOfTheMemoryIsNotCopied()
+    {
+        _memory.AsSpan(0, 4 * Page).Fill(1);
+        using var template = Template.Open(Files.Open(Save(elsewhere: (Page, 2 * Page)), Files.ReadOnly));
+        using var copy = Memory.CreateFile("copy", MemoryMib << 20);
+        template.CopyMemory(copy);
+        var pages = new byte[4 * Page];
+        Files.ReadAt(copy, 0, pages);
+        foreach (var (page, expected) in new byte[] { 1, 0, 0, 1 }.Index())
+            Assert.Equal(-1, pages.AsSpan(page * Page, Page).IndexOfAnyExcept(expected));
+    }
+
     private static void Copy(string path)
     {
         using var template = Template.Open(Files.Open(path, Files.ReadOnly));
@@ -102,14 +115,14 @@ public sealed class TemplateTests : IDisposable
         template.CopyMemory(copy);
     }
 
-    private string Save(string key = "the key\n")
+    private string Save(string key = "the key\n", params (ulong Start, ulong Length)[] elsewhere)
     {
         using var memory = Memory.CreateFile("memory", MemoryMib << 20);
         Files.WriteAt(memory, 0, _memory);
         using var mapped = MappedMemory.Share(memory, MemoryMib << 20);
         var path = $"{_directory}/{Guid.NewGuid()}";
         using var file = File.Create(path);
-        Template.Write(file, key, "state"u8, mapped);
+        Template.Write(file, key, "state"u8, mapped, elsewhere);
         return path;
     }
 }

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Google.Protobuf;
 using KataLike.Contract.Containerd.TaskV2;
 using KataLike.Contract.Oci;
@@ -37,7 +36,7 @@ internal static class ExecCommand
         var streams = new AttachmentOptions(process.Terminal, detach, options.Text("console-socket"), process.ConsoleSize);
         streams.Check();
 
-        var execId = $"exec-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8))}";
+        var execId = $"exec-{Convert.ToHexStringLower(RandomBytes.Get(8))}";
         using var attachment = Attachment.Open(root, state.Sandbox, state.Id, execId, streams);
         try
         {
