@@ -27,6 +27,13 @@ internal static class Boot
 
     private static bool _endsByReset;
 
+    /// <summary>Not every kernel has every setting.</summary>
+    private static void SetIfThere(string setting, string value)
+    {
+        if (File.Exists(setting))
+            KernelFiles.Write(setting, value);
+    }
+
     /// <summary>Comes before all else.</summary>
     public static void CreateFileSystems()
     {
@@ -44,12 +51,11 @@ internal static class Boot
         // Where there is no ACPI, the host tells the kernel to reset, and QEMU to take that for the end.
         _endsByReset = parameters["reboot"] == "t";
         Loopback.BringUp();
-        // Tidying memory ahead of need wakes an idle machine twice a second. Not every kernel does it.
-        if (File.Exists("/proc/sys/vm/compaction_proactiveness"))
-            KernelFiles.Write("/proc/sys/vm/compaction_proactiveness", "0");
+        // Tidying memory ahead of need wakes an idle machine twice a second.
+        SetIfThere("/proc/sys/vm/compaction_proactiveness", "0");
         // Adding up counters of memory, each second, has the scheduler look a second later whether that was all, when it is time to add
         // them up again: an idle machine would not come to rest. Seconds.
-        KernelFiles.Write("/proc/sys/vm/stat_interval", "60");
+        SetIfThere("/proc/sys/vm/stat_interval", "60");
         var controllers = KernelFiles.Read("/sys/fs/cgroup/cgroup.controllers").Trim();
         KernelFiles.Write("/sys/fs/cgroup/cgroup.subtree_control", "+" + controllers.Replace(" ", " +", StringComparison.Ordinal));
         KernelFiles.MakeDirectory(ContainersCgroup);

@@ -18,7 +18,7 @@ internal static class Rehearsal
     public static async Task RunAsync(EventLoop loop, AgentService agent)
     {
         var rootfs = Directory.CreateDirectory(Overlays.SharedPath($"{RehearsedContainer.Id}/rootfs")).FullName;
-        if (!RehearsedContainer.Programs.All(program => StaticProgram.Write($"{rootfs}/{program.Name}", program.Code)))
+        if (!RehearsedProgram.WriteBoth(rootfs))
             return;
         var (ours, theirs) = UnixSockets.Pair();
         var served = new TtrpcServer(AgentServiceTable.For(agent)).ServeAsync(new ControlStream(loop, theirs));

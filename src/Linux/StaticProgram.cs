@@ -7,7 +7,11 @@ namespace KataLike.Linux;
 /// <summary>Programs of a few instructions, which need no libraries: a static ELF file of one segment.</summary>
 public static class StaticProgram
 {
-    private const ulong Base = 0x400000;
+    internal const int Base = 0x400000;
+
+    /// <summary>Where the first instruction is in memory.</summary>
+    internal const int Entry = Base + HeaderSize + SegmentSize;
+
     private const int HeaderSize = 64, SegmentSize = 56;
     private const UnixFileMode Executable = (UnixFileMode)0x1ed; // 0755
 
@@ -35,7 +39,7 @@ public static class StaticProgram
         BinaryPrimitives.WriteInt16LittleEndian(header[16..], executable);
         BinaryPrimitives.WriteInt16LittleEndian(header[18..], x64);
         BinaryPrimitives.WriteInt32LittleEndian(header[20..], 1);
-        BinaryPrimitives.WriteUInt64LittleEndian(header[24..], Base + HeaderSize + SegmentSize);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[24..], Entry);
         BinaryPrimitives.WriteUInt64LittleEndian(header[32..], HeaderSize);
         BinaryPrimitives.WriteInt16LittleEndian(header[52..], HeaderSize);
         BinaryPrimitives.WriteInt16LittleEndian(header[54..], SegmentSize);

@@ -10,25 +10,9 @@ public static class RehearsedContainer
 {
     public const string Id = "rehearsal";
 
-    /// <summary>The files of its root file system: names, and instructions (x86-64).</summary>
-    public static IReadOnlyList<(string Name, byte[] Code)> Programs { get; } =
-    [
-        ("wait",
-        [
-            0xb8, 0x22, 0x00, 0x00, 0x00, // eax = pause
-            0x0f, 0x05,                   // syscall
-            0xeb, 0xf7,                   // again
-        ]),
-        ("exit",
-        [
-            0xb8, 0x3c, 0x00, 0x00, 0x00, // eax = exit
-            0x31, 0xff,                   // edi = 0
-            0x0f, 0x05,                   // syscall
-        ]),
-    ];
-
     private const uint SigKill = 9;
 
+    // The programs are KataLike.Linux.RehearsedProgram's.
     private const string Exec = """{"args": ["/exit"], "env": ["PATH=/"], "cwd": "/", "user": {"uid": 0, "gid": 0}}""";
 
     /// <summary>What containerd's clients say by default, as far as the guest sees it.</summary>

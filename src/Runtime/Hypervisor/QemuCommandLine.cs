@@ -125,6 +125,9 @@ internal static class QemuCommandLine
             yield return "virtiofs.poll=100";
             // Emulation only: comparing the clock with a slower one wakes an idle machine twice a second. KVM has a clock of its own.
             yield return "tsc=nowatchdog";
+            // Emulation only: what the kernel would measure by clocks that it has to watch, for 0.2 s. The local APIC of QEMU counts nanoseconds.
+            yield return "lapic_khz=1000000";
+            yield return "tsc_pmtimer=1";
         }
         if (spec.Accelerator == Accelerator.Tcg && spec.MaxVcpus > spec.Vcpus)
             yield return $"maxcpus={spec.Vcpus}";

@@ -17,7 +17,7 @@ internal static class MachineRehearsal
     {
         var bundle = $"{directory}/{Id}";
         var rootfs = Directory.CreateDirectory($"{bundle}/rootfs").FullName;
-        if (RehearsedContainer.Programs.All(program => StaticProgram.Write($"{rootfs}/{program.Name}", program.Code)))
+        if (RehearsedProgram.WriteBoth(rootfs))
             await PlayAsync(machine, SharePlan.From(RehearsedContainer.Spec, Id, bundle, []), cancel);
         Directory.Delete(bundle, recursive: true);
     }

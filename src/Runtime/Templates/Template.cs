@@ -7,16 +7,16 @@ namespace KataLike.Runtime.Templates;
 
 /// <summary>A saved machine in one file: what it was made of, QEMU's state, and those pages of its memory that are not zero.</summary>
 /// <remarks>
-/// All numbers are little endian. At 0 the words "KATATPL2" (8 bytes), then XXH3 of all that follows it (u64), the length of the key in
-/// bytes (u32), the number of extents (u32), the memory's size in MiB (u64), the state's place and length (u64, u64), the pages' place (u64).
-/// Then the key (UTF-8), and the extents: first page and number of pages (u32, u32), in rising order. State and pages begin at
-/// multiples of the page size.
+/// All numbers are little endian. At 0 the words "KATATPL3" (8 bytes), then XXH3 of all that follows it up to the pages (u64), the length of the key
+/// in bytes (u32), the number of extents (u32), the memory's size in MiB (u64), the state's place and length (u64, u64), the pages' place (u64),
+/// XXH3 of the pages (u64). Then the key (UTF-8), and the extents: first page and number of pages (u32, u32), in rising order. State and pages
+/// begin at multiples of the page size.
 /// </remarks>
 internal sealed class Template : IDisposable
 {
-    private const int PageSize = 4096, HeaderSize = 56, SummedFrom = 16, Chunk = 1 << 18;
+    private const int PageSize = 4096, HeaderSize = 64, SummedFrom = 16, Chunk = 1 << 18;
 
-    private static ReadOnlySpan<byte> Magic => "KATATPL2"u8;
+    private static ReadOnlySpan<byte> Magic => "KATATPL3"u8;
 
     private readonly FileDescriptor _file;
     private readonly MappedMemory _bytes;
@@ -101,8 +101,24 @@ internal sealed class Template : IDisposable
     {
         if (_pages is < HeaderSize or > int.MaxValue || _pages > _bytes.Length)
             throw new InvalidDataException("damaged: its pages begin beyond the file");
+        var rest = Task.Run(() => XxHash3.HashToUInt64(_bytes.Slice(SummedFrom, (int)_pages - SummedFrom)));
+        try
+        {
+            CopyPages(memory);
+        }
+        finally
+        {
+            rest.Wait();
+        }
+        if (rest.Result != BinaryPrimitives.ReadUInt64LittleEndian(_bytes.Slice(8, 8)))
+            throw Damaged;
+    }
+
+    private static InvalidDataException Damaged => new("damaged: its checksum is wrong");
+
+    private void CopyPages(FileDescriptor memory)
+    {
         var sum = new XxHash3();
-        sum.Append(_bytes.Slice(SummedFrom, (int)_pages - SummedFrom));
         var place = _pages;
         foreach (var (first, count) in _extents)
         {
@@ -117,8 +133,8 @@ internal sealed class Template : IDisposable
                 (to, place) = (to + piece.Length, place + (ulong)piece.Length);
             }
         }
-        if (place != _bytes.Length || sum.GetCurrentHashAsUInt64() != BinaryPrimitives.ReadUInt64LittleEndian(_bytes.Slice(8, 8)))
-            throw new InvalidDataException("damaged: its checksum is wrong");
+        if (place != _bytes.Length || sum.GetCurrentHashAsUInt64() != BinaryPrimitives.ReadUInt64LittleEndian(_bytes.Slice(56, 8)))
+            throw Damaged;
     }
 
     /// <summary>Writes a saved machine to a file.</summary>
@@ -145,24 +161,25 @@ internal sealed class Template : IDisposable
             BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8), extents[i].First);
             BinaryPrimitives.WriteUInt32LittleEndian(head.AsSpan(HeaderSize + keyBytes.Length + i * 8 + 4), extents[i].Count);
         }
+        var padding = new byte[pages - stateOffset - state.Length];
         var sum = new XxHash3();
-        void Append(ReadOnlySpan<byte> bytes)
+        file.Write(head);
+        file.Write(state);
+        file.Write(padding);
+        foreach (var (first, count) in extents)
         {
+            var bytes = memory!.Slice((ulong)first * PageSize, checked((int)(count * PageSize)));
             sum.Append(bytes);
             file.Write(bytes);
         }
-        file.Write(head.AsSpan(0, SummedFrom));
-        Append(head.AsSpan(SummedFrom));
-        Append(state);
-        Append(new byte[pages - stateOffset - state.Length]);
-        foreach (var (first, count) in extents)
-        {
-            for (uint page = 0; page < count; page++)
-                Append(memory!.Slice((ulong)(first + page) * PageSize, PageSize));
-        }
+        BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(56), sum.GetCurrentHashAsUInt64());
+        sum.Reset();
+        sum.Append(head.AsSpan(SummedFrom));
+        sum.Append(state);
+        sum.Append(padding);
         BinaryPrimitives.WriteUInt64LittleEndian(head.AsSpan(8), sum.GetCurrentHashAsUInt64());
         file.Position = 0;
-        file.Write(head.AsSpan(0, SummedFrom));
+        file.Write(head);
     }
 
     private static List<(uint First, uint Count)> Extents(MappedMemory memory, IReadOnlyList<(ulong Start, ulong Length)> elsewhere)

@@ -118,6 +118,30 @@ public sealed class TemplateTests : CommandLineCase
         }
     }
 
+    [SkippableFact]
+    public async Task A_copy_of_the_process_has_no_memory_of_its_own_for_the_code_of_the_guests_kernel()
+    {
+        var runtime = Runtime("katalike");
+        var config = await MakeAsync(runtime);
+        _ = Process();
+        AssertOk(await runtime.DetachAsync("--config", config, "run", "-d", "--bundle", Bundle("sleep", "1000").Path, Id));
+        var record = Assert.Single(System.IO.Directory.GetFiles(Directory, "sandbox.json", SearchOption.AllDirectories));
+        var pid = (int)System.Text.Json.Nodes.JsonNode.Parse(await File.ReadAllTextAsync(record))!["hypervisorPid"]!;
+        const int memory = 6, code = 16 << 20; // the descriptor that QEMU is given, and where an x86-64 kernel begins
+        var page = new byte[4096];
+        await using (var file = File.OpenRead($"/proc/{pid}/fd/{memory}"))
+        {
+            file.Position = code;
+            await file.ReadExactlyAsync(page);
+        }
+        Assert.Equal(-1, page.AsSpan().IndexOfAnyExcept((byte)0));
+        // A guest that uses all it has writes to the descriptions of nearly all pages.
+        var result = await runtime.RunAsync("exec", Id, "sh", "-c", "head -c 400M /dev/zero | tail -c 400M | wc -c");
+        AssertOk(result);
+        Assert.Equal($"{400 << 20}", result.Text);
+        AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
     private static void Damage(string path, long fromEnd)
     {
         using var file = File.OpenWrite(path);

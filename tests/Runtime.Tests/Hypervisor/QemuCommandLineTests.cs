@@ -38,7 +38,7 @@ public class QemuCommandLineTests
     [Fact]
     public void EmulatedQ35WithOurOwnVsock() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=64 -cpu max,-erms,-rdrand,-rdseed " +
-        Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog extra=1 " +
+        Memory + "-bios /qboot.rom -kernel /k -initrd /i -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog lapic_khz=1000000 tsc_pmtimer=1 extra=1 " +
         Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-pci,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec));
@@ -60,7 +60,7 @@ public class QemuCommandLineTests
     [Fact]
     public void AnImageInPlaceOfTheInitrdAndParametersOfABundle() => Assert.Equal(
         Common + "-machine q35,smm=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel tcg,tb-size=64 -cpu max,-erms,-rdrand,-rdseed " +
-        Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog root=/dev/vda rw init=/init extra=1 " +
+        Memory + "-bios /qboot.rom -kernel /k -append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog lapic_khz=1000000 tsc_pmtimer=1 root=/dev/vda rw init=/init extra=1 " +
         Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-pci,rng=random -device virtio-balloon-pci,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-pci,chardev=vsock " +
         "-drive if=none,id=image,snapshot=on,format=vpc,file=/images/a,,b -device virtio-blk-pci,drive=image -smbios type=1",
         Line(Spec with
@@ -75,7 +75,7 @@ public class QemuCommandLineTests
     public void EmulatedMicrovm() => Assert.Equal(
         Common + "-machine microvm,acpi=off,rtc=on,memory-backend=memory -accel tcg,tb-size=64 -cpu max,-erms,-rdrand,-rdseed " +
         Memory + "-global virtio-mmio.force-legacy=false -kernel /k -initrd /i " +
-        "-append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 reboot=t no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog extra=1 " +
+        "-append console=ttyS0 quiet panic=-1 virtiofs.max_age=20 reboot=t no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog lapic_khz=1000000 tsc_pmtimer=1 extra=1 " +
         Ports + "-object rng-random,id=random,filename=/dev/urandom -device virtio-rng-device,rng=random -device virtio-balloon-device,free-page-reporting=on -chardev socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock " +
         "-chardev socket,id=shared,fd=5 -device vhost-user-fs-device,chardev=shared,tag=katalike,queue-size=1024",
         Line(Spec with { Machine = MachineType.Microvm }));
@@ -99,7 +99,7 @@ public class QemuCommandLineTests
     {
         var line = Line(Spec with { Vcpus = 1, MaxVcpus = 4, MaxMemoryMib = 1100 });
         Assert.Contains("-accel tcg,tb-size=64,thread=single -cpu max,-erms,-rdrand,-rdseed -smp 4 -m 256M,slots=1,maxmem=1024M", line, StringComparison.Ordinal);
-        Assert.Contains("no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog maxcpus=1 ", line, StringComparison.Ordinal);
+        Assert.Contains("no_timer_check clearcpuid=rep_good noreplace-smp virtiofs.zero_pages=1 virtiofs.poll=100 tsc=nowatchdog lapic_khz=1000000 tsc_pmtimer=1 maxcpus=1 ", line, StringComparison.Ordinal);
         Assert.Contains("-object memory-backend-memfd,id=more,size=768M,share=on,reserve=off " +
             "-device virtio-mem-pci,id=more,memdev=more,requested-size=0", line, StringComparison.Ordinal);
     }
