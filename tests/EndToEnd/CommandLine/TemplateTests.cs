@@ -136,9 +136,9 @@ public sealed class TemplateTests : CommandLineCase
         }
         Assert.Equal(-1, page.AsSpan().IndexOfAnyExcept((byte)0));
         // A guest that uses all it has writes to the descriptions of nearly all pages.
-        var result = await runtime.RunAsync("exec", Id, "sh", "-c", "head -c 400M /dev/zero | tail -c 400M | wc -c");
+        var result = await runtime.RunAsync("exec", Id, "sh", "-c", "dd if=/dev/zero of=/dev/null bs=400M count=1 2>&1");
         AssertOk(result);
-        Assert.Equal($"{400 << 20}", result.Text);
+        Assert.StartsWith("1+0 records in\n1+0 records out", result.Text, StringComparison.Ordinal);
         AssertOk(await runtime.RunAsync("delete", "--force", Id));
     }
 
