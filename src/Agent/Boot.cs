@@ -27,13 +27,6 @@ internal static class Boot
 
     private static bool _endsByReset;
 
-    /// <summary>Not every kernel has every setting.</summary>
-    private static void SetIfThere(string setting, string value)
-    {
-        if (File.Exists(setting))
-            KernelFiles.Write(setting, value);
-    }
-
     /// <summary>Comes before all else.</summary>
     public static void CreateFileSystems()
     {
@@ -61,6 +54,13 @@ internal static class Boot
         KernelFiles.MakeDirectory(ContainersCgroup);
         // The agent stays in the root cgroup, which no limit reaches, and keeps its oom_score_adj, which its children
         // would inherit: the kernel never picks the first process.
+    }
+
+    /// <summary>Not every kernel has every setting.</summary>
+    private static void SetIfThere(string setting, string value)
+    {
+        if (File.Exists(setting))
+            KernelFiles.Write(setting, value);
     }
 
     /// <summary>Ends the machine.</summary>

@@ -18,9 +18,6 @@ internal static unsafe partial class Libc
     internal const int CLONE_SYSVSEM = 0x40000, CLONE_SETTLS = 0x80000, CLONE_CHILD_CLEARTID = 0x200000, CLONE_CHILD_SETTID = 0x1000000;
 }
 
-/// <summary>A part of a file, of a process's descriptor; bytes, in whole pages.</summary>
-public readonly record struct FilePart(int Descriptor, ulong Offset, ulong Length);
-
 /// <summary>
 /// Makes a <see cref="ProcessImage"/> of a process all of whose threads wait. It may have memory of its own, files that it was given or has in memory, and
 /// event and signal descriptors; if it has anything else, that is said and nothing is made.
