@@ -78,6 +78,7 @@ public sealed class ProcessCapture
             _script.Expect(area.Start, Libc.SYS_mremap, 0, area.Length, area.Length, Libc.MREMAP_MAYMOVE | Libc.MREMAP_FIXED, area.Start);
         Descriptors();
         MapAll();
+        ProcessImage.MarkWhole(_script, _free);
         SignalHandlers();
         MemoryLayout();
         foreach (var thread in _process.Threads.Skip(1))

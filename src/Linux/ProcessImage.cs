@@ -23,9 +23,13 @@ public static class ProcessImage
 
     internal const int FileNumber = SystemCallScript.Descriptor + 1, LoaderNumber = SystemCallScript.Descriptor + 2;
 
-    // In the script's head: struct prctl_mm_map, where the conditions are (offset, length), and the script's checksum.
+    // In the script's head: struct prctl_mm_map, where the conditions are (offset, length), the script's checksum, the entry before which
+    // the process's memory is whole, and the lowest descriptor that it has not.
     internal const int MapSize = 104, ConditionsField = 104;
-    private const int SumField = 112;
+    private const int SumField = 112, WholeField = 120, FreeField = 124;
+
+    /// <summary>Files' memory that is no farther apart is watched as one, with what is between, bytes.</summary>
+    private const ulong Nearby = 1 << 20;
 
     /// <summary>The kernel's own areas of a process.</summary>
     internal static readonly string[] KernelAreas = ["[vvar]", "[vvar_vclock]", "[vdso]"];
@@ -67,6 +71,55 @@ public static class ProcessImage
         for (var place = 0; place < script.Length; place += sizeof(ulong))
             sum = place == SumField ? sum : BitOperations.Crc32C(sum, BinaryPrimitives.ReadUInt64LittleEndian(script[place..]));
         return sum;
+    }
+
+    /// <summary>Says in a script that from here on all memory is there.</summary>
+    /// <param name="free">The lowest descriptor that the process has not.</param>
+    internal static void MarkWhole(SystemCallScript script, int free)
+    {
+        BinaryPrimitives.WriteInt32LittleEndian(script.Head[WholeField..], script.Length);
+        BinaryPrimitives.WriteInt32LittleEndian(script.Head[FreeField..], free);
+    }
+
+    /// <summary>
+    /// Another beginning for an image: copies have those pages when they begin, and of others no more than they come to use.
+    /// </summary>
+    /// <remarks>
+    /// By itself the kernel maps up to 16 pages of a file when one is used (fault-around), which counts as the process's memory. It does not where
+    /// a userfaultfd(2) watches for writes. This one has nothing to watch; the kernel (since Linux 6.7) answers it without anybody's help.
+    /// Where that is not to be had, the pages around come as ever.
+    /// </remarks>
+    /// <param name="head">The first <see cref="HeadSize"/> bytes of the image, as it was captured.</param>
+    /// <exception cref="InvalidDataException">There is no room for so many.</exception>
+    public static byte[] Foresee(ReadOnlySpan<byte> head, WorkingSet pages)
+    {
+        var script = new SystemCallScript(head);
+        var ofFiles = new List<(ulong Start, ulong Length)>();
+        var bytes = head.ToArray();
+        for (var i = 0; i < script.Length; i++)
+        {
+            var entry = SystemCallScript.At(bytes, i);
+            if (entry.Number == Libc.SYS_mmap && (entry[3] & (Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS)) == Libc.MAP_PRIVATE)
+                ofFiles.Add((entry[0], entry[1]));
+        }
+        ofFiles.Sort();
+        WorkingSet.Merge(ofFiles, Nearby);
+        script.Insert(BinaryPrimitives.ReadInt32LittleEndian(head[WholeField..]), () =>
+        {
+            var descriptor = BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(FreeField));
+            script.Try(Libc.SYS_userfaultfd, Libc.O_CLOEXEC | Libc.UFFD_USER_MODE_ONLY);
+            // struct uffdio_api: api, features, ioctls.
+            const ulong features = Libc.UFFD_FEATURE_PAGEFAULT_FLAG_WP | Libc.UFFD_FEATURE_WP_UNPOPULATED | Libc.UFFD_FEATURE_WP_ASYNC;
+            script.Try(Libc.SYS_ioctl, descriptor, Libc.UFFDIO_API, script.Place(Libc.UFFD_API, features, 0));
+            // struct uffdio_register: range.start, range.len, mode, ioctls.
+            foreach (var (start, length) in ofFiles)
+                script.Try(Libc.SYS_ioctl, descriptor, Libc.UFFDIO_REGISTER, script.Place(start, length, Libc.UFFDIO_REGISTER_MODE_WP, 0));
+            foreach (var (start, length) in pages.Read)
+                script.Try(Libc.SYS_madvise, start, length, Libc.MADV_POPULATE_READ);
+            foreach (var (start, length) in pages.Written)
+                script.Try(Libc.SYS_madvise, start, length, Libc.MADV_POPULATE_WRITE);
+        });
+        return Finish(script);
     }
 
     /// <param name="head">The first <see cref="HeadSize"/> bytes of the image.</param>

@@ -18,11 +18,12 @@ internal sealed class SystemCallScript
     public const int Descriptor = 200;
 
     /// <summary>Of a script, bytes; and where it is in memory: lower than any program that was not linked for a fixed place.</summary>
-    public const int Size = 1 << 17;
+    public const int Size = 1 << 18;
     public const ulong Base = 0x10000000;
 
-    /// <summary>Before it is room for what the script's owner wants to find again.</summary>
+    /// <summary>Before it is room for what the script's owner wants to find again, and the place of the data.</summary>
     public const int FirstEntry = 256;
+    private const int DataField = 248;
 
     /// <summary>The length of the instruction that makes a call, bytes.</summary>
     public const int CallLength = 2;
@@ -44,16 +45,26 @@ internal sealed class SystemCallScript
         }
     }
 
-    private readonly byte[] _bytes = new byte[Size];
+    private readonly byte[] _bytes;
     private readonly List<(int Clone, Action Entries)> _branches = [];
-    private int _next = FirstEntry, _data = Size;
+    private int _next, _data;
+
+    public SystemCallScript() => (_bytes, _next, _data) = (new byte[Size], FirstEntry, Size);
+
+    /// <summary>One that was finished, to be added to.</summary>
+    public SystemCallScript(ReadOnlySpan<byte> finished)
+    {
+        _bytes = finished.ToArray();
+        _next = PlaceOf(Count(finished));
+        _data = BinaryPrimitives.ReadInt32LittleEndian(finished[DataField..]);
+    }
 
     /// <summary>The program's instructions: map memory at Base, read the script into it, make the calls.</summary>
     public static ReadOnlySpan<byte> Program =>
     [
         0xb8, 0x09, 0x00, 0x00, 0x00,             // eax = mmap
         0xbf, 0x00, 0x00, 0x00, 0x10,             // edi = Base
-        0xbe, 0x00, 0x00, 0x02, 0x00,             // esi = Size
+        0xbe, 0x00, 0x00, 0x04, 0x00,             // esi = Size
         0xba, 0x03, 0x00, 0x00, 0x00,             // edx = PROT_READ | PROT_WRITE
         0x41, 0xba, 0x32, 0x00, 0x00, 0x00,       // r10d = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
         0x49, 0xc7, 0xc0, 0xff, 0xff, 0xff, 0xff, // r8 = -1
@@ -65,7 +76,7 @@ internal sealed class SystemCallScript
         0x31, 0xc0,                               // eax = read
         0xbf, 0xc8, 0x00, 0x00, 0x00,             // edi = Descriptor
         0x4c, 0x89, 0xe6,                         // rsi = r12
-        0xba, 0x00, 0x00, 0x02, 0x00,             // edx = Size
+        0xba, 0x00, 0x00, 0x04, 0x00,             // edx = Size
         0x0f, 0x05,                               // syscall
         0x48, 0x85, 0xc0,                         // rax?
         0x78, 0x68,                               // below 0: fail
@@ -109,7 +120,10 @@ internal sealed class SystemCallScript
     ];
 
     /// <summary>The first bytes, for the owner.</summary>
-    public Span<byte> Head => _bytes.AsSpan(0, FirstEntry);
+    public Span<byte> Head => _bytes.AsSpan(0, DataField);
+
+    /// <summary>How many entries there are.</summary>
+    public int Length => (_next - FirstEntry) / EntrySize;
 
     /// <summary>Adds data; its address in the process.</summary>
     /// <exception cref="InvalidDataException">The script is full.</exception>
@@ -156,7 +170,25 @@ internal sealed class SystemCallScript
             _ = new Entry(_bytes.AsSpan(clone)) { [1] = Base + (ulong)_next };
             entries();
         }
+        BinaryPrimitives.WriteInt32LittleEndian(_bytes.AsSpan(DataField), _data);
         return _bytes;
+    }
+
+    /// <summary>Adds entries in front of one that is there.</summary>
+    /// <exception cref="InvalidDataException">The script is full.</exception>
+    public void Insert(int index, Action entries)
+    {
+        var (place, end) = (PlaceOf(index), _next);
+        entries();
+        var added = _bytes[end.._next];
+        _bytes.AsSpan(place, end - place).CopyTo(_bytes.AsSpan(place + added.Length));
+        added.CopyTo(_bytes, place);
+        for (var i = 0; i < Length; i++)
+        {
+            var entry = At(_bytes, i);
+            if (entry.Number == Libc.SYS_clone && entry[1] >= Base + (ulong)place)
+                entry[1] += (ulong)added.Length;
+        }
     }
 
     private void Add(int number, ReadOnlySpan<ulong> arguments, long least, long most, ulong stack = 0, ulong store = 0)
@@ -185,10 +217,12 @@ internal sealed class SystemCallScript
     public static int Count(ReadOnlySpan<byte> script)
     {
         var count = 0;
-        while (FirstEntry + (count + 1) * EntrySize <= script.Length && script.Slice(FirstEntry + count * EntrySize, EntrySize).ContainsAnyExcept((byte)0))
+        while (PlaceOf(count + 1) <= script.Length && script.Slice(PlaceOf(count), EntrySize).ContainsAnyExcept((byte)0))
             count++;
         return count;
     }
 
-    public static Entry At(Span<byte> script, int index) => new(script.Slice(FirstEntry + index * EntrySize, EntrySize));
+    public static Entry At(Span<byte> script, int index) => new(script.Slice(PlaceOf(index), EntrySize));
+
+    private static int PlaceOf(int index) => FirstEntry + index * EntrySize;
 }

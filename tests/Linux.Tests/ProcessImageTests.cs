@@ -6,7 +6,8 @@ namespace KataLike.Linux.Tests;
 public sealed class ProcessImageTests : IDisposable
 {
     // Two threads, each of which has state in its registers, on its stack and in the heap when the process is captured. With an argument, a socket; with
-    // two, descriptor 3 is a file of two pages that others share, whose first bytes it tells and counts up.
+    // two, descriptor 3 is a file of two pages that others share, whose first bytes it tells and counts up; with three, it has 64 pages that it has
+    // written, tells where, and looks at one of them for each line.
     private const string Source = """
         #define _GNU_SOURCE
         #include <dirent.h>
@@ -21,6 +22,7 @@ public sealed class ProcessImageTests : IDisposable
         #include <unistd.h>
         static sem_t asked, answered;
         static int count, thread;
+        static char many[64 * 4096] __attribute__((aligned(65536)));
         static void on_signal(int signal) { write(1, "signalled\n", 10); }
         static void *answer(void *first) {
             for (int next = *(int *)first; ; next++) { sem_wait(&asked); count = next; thread = gettid(); sem_post(&answered); }
@@ -41,6 +43,7 @@ public sealed class ProcessImageTests : IDisposable
             setvbuf(stdout, NULL, _IOLBF, 0);
             if (arguments == 2) socket(AF_UNIX, SOCK_STREAM, 0);
             if (arguments == 3) shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, 3, 0);
+            if (arguments == 4) memset(many, 7, sizeof many);
             sem_init(&asked, 0, 0);
             sem_init(&answered, 0, 0);
             pthread_create(&other, NULL, answer, &first);
@@ -50,6 +53,7 @@ public sealed class ProcessImageTests : IDisposable
                 sem_post(&asked);
                 sem_wait(&answered);
                 if (shared) { printf("%d %d\n", shared[0]++, shared[4096]++); continue; }
+                if (arguments == 4) { printf("%p %d\n", many, many[atoi(line) * 4096]); continue; }
                 printf("%s %d %d %d %d\n", line, count, thread, getpid(), descriptors());
             }
         }
@@ -148,6 +152,15 @@ public sealed class ProcessImageTests : IDisposable
         return Start(Waiting() with { Descriptors = descriptors }, start => ProcessImage.Start(start, given => ChildProcess.Start(given), file, offset, head));
     }
 
+    /// <summary>Gives the image another beginning.</summary>
+    private void Foresee(WorkingSet pages)
+    {
+        using var file = Files.Open(_image, Files.ReadWrite);
+        var head = new byte[ProcessImage.HeadSize];
+        Files.ReadAt(file, 0, head);
+        Files.WriteAt(file, 0, ProcessImage.Foresee(head, pages));
+    }
+
     private void Capture(Talk talk, long offset = 0, int given = 3, params FilePart[] kept)
     {
         // Its threads are on the way to where they wait.
@@ -226,6 +239,63 @@ public sealed class ProcessImageTests : IDisposable
         Assert.Equal((3, 2), (First(theirs, 0), First(theirs, 4096)));
         Assert.Equal("1 10", StartCopy(descriptors: (TwoPages(1, 2), 3)).Ask("it"));
         Assert.Equal("8 10", first.Ask("it"));
+    }
+
+    /// <summary>Addresses.</summary>
+    private static HashSet<ulong> Pages(IEnumerable<(ulong Start, ulong Length)> runs) =>
+        [.. runs.SelectMany(run => Enumerable.Range(0, (int)(run.Length / 4096)).Select(page => run.Start + (ulong)page * 4096))];
+
+    [SkippableFact]
+    public void Copies_have_at_once_what_was_foreseen_and_go_on()
+    {
+        var first = Ready();
+        Assert.StartsWith("one 42 ", first.Ask("one"), StringComparison.Ordinal);
+        Capture(first);
+        var example = StartCopy();
+        Assert.StartsWith("two 43 ", example.Ask("two"), StringComparison.Ordinal);
+        var used = WorkingSet.Of(example.Process.Pid);
+        var (read, written) = (Pages(used.Read), Pages(used.Written));
+        Assert.NotEmpty(read);
+        Assert.NotEmpty(written);
+        Foresee(used);
+        var copy = StartCopy();
+        // It waits for a line, and has used less by itself.
+        Assert.True(SpinWait.SpinUntil(() => WorkingSet.Of(copy.Process.Pid) is var now && written.IsSubsetOf(Pages(now.Written)) && read.IsSubsetOf(Pages(now.Read)), 10_000));
+        Assert.StartsWith("two 43 ", copy.Ask("two"), StringComparison.Ordinal);
+        Assert.StartsWith("three 44 ", copy.Ask("three"), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public void Copies_get_no_pages_that_they_do_not_use()
+    {
+        var first = Ready("64", "written", "pages");
+        Skip.If(Environment.OSVersion.Version < new Version(6, 7), "needs Linux 6.7");
+        Assert.EndsWith(" 7", first.Ask("0"), StringComparison.Ordinal);
+        Capture(first);
+        Assert.True(Present(StartCopy()) > 8);
+        Foresee(WorkingSet.Empty);
+        Assert.Equal(1, Present(StartCopy()));
+
+        static int Present(Talk copy)
+        {
+            var answer = copy.Ask("21").Split(' ');
+            Assert.Equal("7", answer[1]);
+            var start = Convert.ToUInt64(answer[0], 16);
+            return Pages(WorkingSet.Of(copy.Process.Pid).Read).Count(page => page >= start && page < start + 64 * 4096);
+        }
+    }
+
+    [Fact]
+    public void A_working_set_of_many_runs_is_one_of_fewer()
+    {
+        List<(ulong, ulong)> runs = [(0, 1), (2, 1), (5, 2), (8, 1)];
+        WorkingSet.Merge(runs, 1);
+        Assert.Equal([(0, 3), (5, 4)], runs);
+        WorkingSet.Merge(runs, 2);
+        Assert.Equal([(0, 9)], runs);
+        List<(ulong, ulong)> none = [];
+        WorkingSet.Merge(none, 1);
+        Assert.Empty(none);
     }
 
     private FileDescriptor TwoPages(byte one, byte other)

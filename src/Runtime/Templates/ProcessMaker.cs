@@ -24,13 +24,10 @@ internal static class ProcessMaker
         try
         {
             using var template = store.Find(plan.Key) ?? throw new InvalidDataException("its template is gone");
-            await using (var machine = await Machine.RestoreAsync(configuration, plan, template, isProcess: false, directory, log))
-            {
-                var kept = await RehearseAsync(machine, directory.Path, patience);
-                await SaveAsync(machine, kept, key, store);
-            }
+            using var process = await RehearseAndCaptureAsync(configuration, plan, template, directory, $"{store.Workshop}/process", patience, log);
+            process.Add(store, key, WorkingSet.Empty);
             using var saved = store.Find(key) ?? throw new InvalidDataException("it is gone");
-            await TryAsync(configuration, plan, saved, directory, log);
+            process.Add(store, key, await TryAsync(configuration, plan, saved, directory, patience, log));
         }
         catch (Exception error) when (error is OperationCanceledException or TimeoutException)
         {
@@ -42,12 +39,40 @@ internal static class ProcessMaker
         }
     }
 
-    /// <summary>One that cannot be copied here is better known now.</summary>
-    private static async Task TryAsync(Configuration configuration, TemplatePlan plan, Template saved, SandboxDirectory directory, Action<string> log)
+    private static async Task<CapturedProcess> RehearseAndCaptureAsync(
+        Configuration configuration, TemplatePlan plan, Template template, SandboxDirectory directory, string path, TimeSpan patience, Action<string> log)
     {
+        using var limit = new CancellationTokenSource(patience);
+        await using var machine = await Machine.RestoreAsync(configuration, plan, template, isProcess: false, directory, log);
+        await SetUpAsync(machine, patience, limit.Token);
+        await MachineRehearsal.PlayAsync(machine, directory.Path, limit.Token);
+        var ranges = await machine.WithdrawAsync(limit.Token);
+        var kept = ranges.Where(IsUsable).Select(range => (range.Start, range.Length)).ToList();
+        var image = new FileStream(path, FileMode.CreateNew);
+        try
+        {
+            await machine.Hypervisor.CaptureAsync(kept, image);
+            return new CapturedProcess(image, machine.Hypervisor.OpenMemory(), kept);
+        }
+        catch
+        {
+            await image.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>One that cannot be copied here is better known now.</summary>
+    /// <returns>What a copy needs of its memory until its container runs.</returns>
+    private static async Task<WorkingSet> TryAsync(
+        Configuration configuration, TemplatePlan plan, Template saved, SandboxDirectory directory, TimeSpan patience, Action<string> log)
+    {
+        using var limit = new CancellationTokenSource(patience);
         try
         {
             await using var copy = await Machine.RestoreAsync(configuration, plan, saved, isProcess: true, directory, log);
+            await SetUpAsync(copy, patience, limit.Token);
+            await MachineRehearsal.BeginAsync(copy, directory.Path, limit.Token);
+            return WorkingSet.Of(copy.Hypervisor.Pid);
         }
         catch (VmException error)
         {
@@ -58,27 +83,43 @@ internal static class ProcessMaker
     private static bool IsUsable(MemoryRange range) =>
         range.Length <= SameAsOffset && range.Start <= SameAsOffset - range.Length && (range.Start | range.Length) % (ulong)Environment.SystemPageSize == 0;
 
-    private static async Task SaveAsync(Machine machine, IReadOnlyList<(ulong Start, ulong Length)> kept, string key, TemplateStore store)
+    private static async Task SetUpAsync(Machine machine, TimeSpan patience, CancellationToken cancel)
     {
-        var path = $"{store.Workshop}/process";
-        await using (var image = new FileStream(path, FileMode.CreateNew))
-            await machine.Hypervisor.CaptureAsync(kept, image);
-        using var file = Files.Open(path, Files.ReadOnly);
-        using var state = MappedMemory.Read(file, Files.Status(file).Size);
-        using var memory = machine.Hypervisor.OpenMemory();
-        using var pages = MappedMemory.Share(memory, Files.Status(memory).Size);
-        store.Add(key, target => Template.Write(target, key, state.Slice(0, checked((int)state.Length)), pages, kept));
-    }
-
-    /// <returns>What copies need not have of their own before they write it: parts of the memory that no other process uses.</returns>
-    private static async Task<IReadOnlyList<(ulong Start, ulong Length)>> RehearseAsync(Machine machine, string directory, TimeSpan patience)
-    {
-        using var limit = new CancellationTokenSource(patience);
         await machine.SetUpAsync("katalike", patience, rehearsal: true);
         var loopback = new NetworkInterface { Id = NetworkDevices.Loopback, Up = true };
-        await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, limit.Token);
-        await MachineRehearsal.PlayAsync(machine, directory, limit.Token);
-        var ranges = await machine.WithdrawAsync(limit.Token);
-        return [.. ranges.Where(IsUsable).Select(range => (range.Start, range.Length))];
+        await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, cancel);
+    }
+
+    /// <param name="image">As it was captured.</param>
+    /// <param name="memory">Of its machine, which stands still.</param>
+    /// <param name="kept">What copies need not have of their own before they write it: parts of the memory that no other process uses.</param>
+    private sealed class CapturedProcess(FileStream image, FileDescriptor memory, IReadOnlyList<(ulong Start, ulong Length)> kept) : IDisposable
+    {
+        private readonly byte[] _head = ReadHead(image);
+
+        private static byte[] ReadHead(FileStream image)
+        {
+            var head = new byte[ProcessImage.HeadSize];
+            image.Position = 0;
+            image.ReadExactly(head);
+            return head;
+        }
+
+        public void Add(TemplateStore store, string key, WorkingSet foreseen)
+        {
+            image.Position = 0;
+            image.Write(ProcessImage.Foresee(_head, foreseen));
+            image.Flush();
+            using var file = Files.Open(image.Name, Files.ReadOnly);
+            using var state = MappedMemory.Read(file, (ulong)image.Length);
+            using var pages = MappedMemory.Share(memory, Files.Status(memory).Size);
+            store.Add(key, target => Template.Write(target, key, state.Slice(0, checked((int)state.Length)), pages, kept));
+        }
+
+        public void Dispose()
+        {
+            memory.Dispose();
+            image.Dispose();
+        }
     }
 }

@@ -30,7 +30,7 @@ internal sealed record TemplatePlan(MachinePlan Machine, string Key)
     /// descriptor QEMU closes when the device is taken away.
     /// </remarks>
     public string? ProcessKey =>
-        Machine.Spec.Accelerator == Accelerator.Tcg && !File.Exists(VsockSockets.VhostDevice) ? $"{Key}process\n" : null;
+        Machine.Spec.Accelerator == Accelerator.Tcg && !File.Exists(VsockSockets.VhostDevice) ? $"{Key}process 2\n" : null;
 
     /// <summary>Whether a sandbox that is to be such a machine can be a copy: what is larger about it is plugged in.</summary>
     /// <param name="wanted">By the sandbox's own configuration and its first container.</param>
