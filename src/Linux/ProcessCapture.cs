@@ -24,7 +24,7 @@ internal static unsafe partial class Libc
 /// </summary>
 public sealed class ProcessCapture
 {
-    private const int PageSize = 4096;
+    private const int PageSize = PageMap.PageSize;
 
     /// <summary>So many pages are rather written than left out: each gap makes a mapping more.</summary>
     private const int LargestGap = 16;
@@ -170,7 +170,7 @@ public sealed class ProcessCapture
 
     private void MapAll()
     {
-        using var pages = Files.Open($"/proc/{_process.Pid}/pagemap", Files.ReadOnly);
+        using var pages = new PageMap(_process.Pid);
         var end = 0ul;
         foreach (var area in _areas.Where(area => area.Path != "[vsyscall]" && !ProcessImage.KernelAreas.Contains(area.Path)))
         {
@@ -233,7 +233,7 @@ public sealed class ProcessCapture
     }
 
     /// <summary>Those pages of an area that are the process's own, in runs.</summary>
-    private void WritePages(MemoryArea area, FileDescriptor pages)
+    private void WritePages(MemoryArea area, PageMap pages)
     {
         var owned = OwnPages(area, pages);
         for (var first = 0; first < owned.Length; first++)
@@ -261,17 +261,15 @@ public sealed class ProcessCapture
         }
     }
 
-    /// <summary>By /proc/PID/pagemap: what is there, or swapped out, and not a file's. Memory of nothing but zeroes is made again by itself.</summary>
-    private bool[] OwnPages(MemoryArea area, FileDescriptor pages)
+    /// <summary>Memory of nothing but zeroes is made again by itself.</summary>
+    private bool[] OwnPages(MemoryArea area, PageMap pages)
     {
-        const ulong presentOrSwapped = 3ul << 62, ofFile = 1ul << 61;
-        var entries = new ulong[area.Length / PageSize];
-        Files.ReadAt(pages, (long)(area.Start / PageSize * sizeof(ulong)), MemoryMarshal.AsBytes(entries.AsSpan()));
+        var entries = pages.Of(area);
         var owned = new bool[entries.Length];
         var page = new byte[PageSize];
         for (var i = 0; i < entries.Length; i++)
         {
-            if ((entries[i] & presentOrSwapped) == 0 || (entries[i] & ofFile) != 0)
+            if (!entries[i].Own)
                 continue;
             _process.Read(area.Start + (ulong)i * PageSize, page);
             owned[i] = area.Inode != 0 || page.AsSpan().ContainsAnyExcept((byte)0);

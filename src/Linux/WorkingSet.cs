@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace KataLike.Linux;
 
 internal static unsafe partial class Libc
@@ -13,8 +11,6 @@ internal static unsafe partial class Libc
 /// <summary>Which pages a process has at a time, in runs: what it shares or wrote, and what it only looked at of files.</summary>
 public sealed class WorkingSet
 {
-    private const int PageSize = 4096;
-
     /// <summary>So many runs at most; small gaps between them are then filled.</summary>
     private const int MostRuns = 1500;
 
@@ -35,23 +31,22 @@ public sealed class WorkingSet
     /// <exception cref="IOException">The process is gone.</exception>
     public static WorkingSet Of(int pid)
     {
-        const ulong present = 1ul << 63, ofFile = 1ul << 61;
         var set = new WorkingSet();
-        using var pages = Files.Open($"/proc/{pid}/pagemap", Files.ReadOnly);
+        using var pages = new PageMap(pid);
         foreach (var area in MemoryArea.Of(pid).Where(area => area.Protection != 0 && !_elsewhere.Contains(area.Path)))
         {
-            var entries = new ulong[area.Length / PageSize];
-            Files.ReadAt(pages, (long)(area.Start / PageSize * sizeof(ulong)), MemoryMarshal.AsBytes(entries.AsSpan()));
-            for (var i = 0; i < entries.Length; i++)
+            var place = area.Start;
+            foreach (var page in pages.Of(area))
             {
-                if ((entries[i] & present) != 0)
-                    Add(area.Shared || (entries[i] & ofFile) == 0 ? set.Written : set.Read, area.Start + (ulong)i * PageSize);
+                if (page.Present)
+                    Add(area.Shared || page.Own ? set.Written : set.Read, place);
+                place += PageMap.PageSize;
             }
         }
         for (var gap = 1ul; set.Read.Count + set.Written.Count > MostRuns; gap *= 2)
         {
-            Merge(set.Read, gap * PageSize);
-            Merge(set.Written, gap * PageSize);
+            Merge(set.Read, gap * PageMap.PageSize);
+            Merge(set.Written, gap * PageMap.PageSize);
         }
         return set;
     }
@@ -73,8 +68,8 @@ public sealed class WorkingSet
     private static void Add(List<(ulong Start, ulong Length)> runs, ulong page)
     {
         if (runs.Count > 0 && runs[^1] is var last && last.Start + last.Length == page)
-            runs[^1] = (last.Start, last.Length + PageSize);
+            runs[^1] = (last.Start, last.Length + PageMap.PageSize);
         else
-            runs.Add((page, PageSize));
+            runs.Add((page, PageMap.PageSize));
     }
 }

@@ -43,6 +43,7 @@ internal static class StubCommand
             if (report.Receive() is not StubMessage.Bind)
                 return 1;
             session.Bind();
+            var program = ProgramMemory.Find();
             // On a thread that stays in the host's namespace: what the runtime reads for itself, such as /proc/meminfo, is
             // no file that the guest could write.
             var status = 0u;
@@ -52,6 +53,8 @@ internal static class StubCommand
                 EnterRootfs(root, request.Container);
             report.Send(new StubMessage.Bound());
             report.Dispose();
+            // Of what came this far, little is needed to wait.
+            program.Release();
             waiting.Join();
             return (int)status;
         }

@@ -16,6 +16,8 @@ internal static class SandboxCommand
 {
     private static readonly TimeSpan ExplainTime = TimeSpan.FromSeconds(10);
 
+    private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(1);
+
     public static Task<int> RunAsync(string[] arguments)
     {
         try
@@ -95,6 +97,7 @@ internal static class SandboxCommand
         ready();
         Timeline.Mark("sockets listen");
         _ = LogAsync(sandbox, log);
+        _ = RestAsync(sandbox);
         await Task.WhenAny(tasks.Finished, arguments.Door == Door.Cli ? LastExitAsync(sandbox, tasks) : Task.Delay(-1, stop.Token));
         _ = unlist.Value;
         Timeline.Mark("no container left, or told to end");
@@ -156,6 +159,19 @@ internal static class SandboxCommand
         catch (Exception error)
         {
             log.Warning(error.Message);
+        }
+    }
+
+    /// <summary>Lets go of the program's pages whenever nothing has happened for a while: most were of use for what did.</summary>
+    private static async Task RestAsync(Sandbox sandbox)
+    {
+        while (true)
+        {
+            var change = sandbox.Changed;
+            if (await Task.WhenAny(change, Task.Delay(QuietTime)) == change)
+                continue;
+            ProgramMemory.Find().Release();
+            await change;
         }
     }
 
