@@ -65,7 +65,8 @@ public sealed class WorkingSet
         }
     }
 
-    private static void Add(List<(ulong Start, ulong Length)> runs, ulong page)
+    /// <summary>A page more, behind all others.</summary>
+    internal static void Add(List<(ulong Start, ulong Length)> runs, ulong page)
     {
         if (runs.Count > 0 && runs[^1] is var last && last.Start + last.Length == page)
             runs[^1] = (last.Start, last.Length + PageMap.PageSize);

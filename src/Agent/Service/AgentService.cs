@@ -205,7 +205,7 @@ internal sealed class AgentService(EventLoop loop, Reaper reaper, Containers.Con
         }
         Sandbox.Unmount();
         Withdrawn = true;
-        return Task.FromResult(new WithdrawResponse { Fixed = { KernelMemory.Fixed() } });
+        return Task.FromResult(new WithdrawResponse { Fixed = { FixedMemory.Ranges() } });
     }
 
     public Task<ShutdownResponse> Shutdown(ShutdownRequest request, TtrpcContext context)

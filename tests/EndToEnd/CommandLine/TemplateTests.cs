@@ -119,7 +119,7 @@ public sealed class TemplateTests : CommandLineCase
     }
 
     [SkippableFact]
-    public async Task A_copy_of_the_process_has_no_memory_of_its_own_for_the_code_of_the_guests_kernel()
+    public async Task A_copy_of_the_process_has_no_memory_of_its_own_for_the_code_of_the_guests_kernel_and_agent()
     {
         var runtime = Runtime("katalike");
         var config = await MakeAsync(runtime);
@@ -135,11 +135,37 @@ public sealed class TemplateTests : CommandLineCase
             await file.ReadExactlyAsync(page);
         }
         Assert.Equal(-1, page.AsSpan().IndexOfAnyExcept((byte)0));
+        Assert.False(await HoldsAsync($"/proc/{pid}/fd/{memory}", await PageOfAgentAsync()));
         // A guest that uses all it has writes to the descriptions of nearly all pages.
         var result = await runtime.RunAsync("exec", Id, "sh", "-c", "dd if=/dev/zero of=/dev/null bs=400M count=1 2>&1");
         AssertOk(result);
         Assert.StartsWith("1+0 records in\n1+0 records out", result.Text, StringComparison.Ordinal);
         AssertOk(await runtime.RunAsync("delete", "--force", Id));
+    }
+
+    private static async Task<byte[]> PageOfAgentAsync()
+    {
+        await using var agent = File.OpenRead(Repository.Path("out/agent/katalike-agent"));
+        var page = new byte[4096];
+        agent.Position = agent.Length / 2 / page.Length * page.Length;
+        await agent.ReadExactlyAsync(page);
+        Assert.NotEqual(-1, page.AsSpan().IndexOfAnyExcept((byte)0));
+        return page;
+    }
+
+    private static async Task<bool> HoldsAsync(string path, byte[] page)
+    {
+        await using var file = File.OpenRead(path);
+        var chunk = new byte[1 << 20];
+        for (int length; (length = await file.ReadAtLeastAsync(chunk, chunk.Length, throwOnEndOfStream: false)) > 0;)
+        {
+            for (var place = 0; place < length; place += page.Length)
+            {
+                if (chunk.AsSpan(place, page.Length).SequenceEqual(page))
+                    return true;
+            }
+        }
+        return false;
     }
 
     private static void Damage(string path, long fromEnd)

@@ -1,11 +1,11 @@
 namespace KataLike.Agent.Tests;
 
-public sealed class KernelMemoryTests
+public sealed class FixedMemoryTests
 {
     [Fact]
     public void OnlyWholePagesOfWhatStaysInItsPlace()
     {
-        var ranges = KernelMemory.Parse(
+        var ranges = FixedMemory.Parse(
         [
             "00000000-00000fff : Reserved",
             "00100000-1fffffff : System RAM",
