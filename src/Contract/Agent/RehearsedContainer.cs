@@ -41,20 +41,14 @@ public static class RehearsedContainer
     /// <param name="request">Where its files and streams are.</param>
     public static async Task PlayAsync(AgentClient agent, CreateContainerRequest request, CancellationToken cancel = default)
     {
-        await BeginAsync(agent, request, cancel);
+        (request.Id, request.Config) = (Id, ByteString.CopyFromUtf8(Config));
+        await agent.CreateContainerAsync(request, cancel);
+        await agent.StartContainerAsync(new StartContainerRequest { Id = Id }, cancel);
         await agent.ExecAsync(new ExecRequest { Id = Id, ExecId = Id, Process = ByteString.CopyFromUtf8(Exec) }, cancel);
         await agent.WaitAsync(new WaitRequest { Id = Id, ExecId = Id }, cancel);
         await agent.DeleteAsync(new DeleteRequest { Id = Id, ExecId = Id }, cancel);
         await agent.SignalAsync(new SignalRequest { Id = Id, Signal = SigKill }, cancel);
         await agent.WaitAsync(new WaitRequest { Id = Id }, cancel);
         await agent.DeleteAsync(new DeleteRequest { Id = Id }, cancel);
-    }
-    /// <summary>No more than its beginning: made and started.</summary>
-    /// <param name="request">Where its files and streams are.</param>
-    public static async Task BeginAsync(AgentClient agent, CreateContainerRequest request, CancellationToken cancel = default)
-    {
-        (request.Id, request.Config) = (Id, ByteString.CopyFromUtf8(Config));
-        await agent.CreateContainerAsync(request, cancel);
-        await agent.StartContainerAsync(new StartContainerRequest { Id = Id }, cancel);
     }
 }

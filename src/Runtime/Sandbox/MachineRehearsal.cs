@@ -15,39 +15,21 @@ internal static class MachineRehearsal
     /// <param name="directory">Of the host, in which its bundle is for that time.</param>
     public static async Task PlayAsync(Machine machine, string directory, CancellationToken cancel)
     {
-        if (MakeBundle(directory) is not { } plan)
-            return;
-        machine.Shares.Attach(Id, plan);
-        var streams = Streams(machine);
-        await RehearsedContainer.PlayAsync(machine.Agent, Request(plan, streams), cancel);
-        await streams.Drained.WaitAsync(cancel);
-        machine.Shares.Detach(Id);
-        Directory.Delete($"{directory}/{Id}", recursive: true);
-    }
-
-    /// <summary>The beginning of that life, in a machine that is not to be used then.</summary>
-    /// <param name="directory">Of the host, in which its bundle is from now on.</param>
-    public static async Task BeginAsync(Machine machine, string directory, CancellationToken cancel)
-    {
-        if (MakeBundle(directory) is not { } plan)
-            return;
-        machine.Shares.Attach(Id, plan);
-        await RehearsedContainer.BeginAsync(machine.Agent, Request(plan, Streams(machine)), cancel);
-    }
-
-    /// <summary>Null: there are no programs for this architecture.</summary>
-    private static SharePlan? MakeBundle(string directory)
-    {
         var bundle = $"{directory}/{Id}";
         var rootfs = Directory.CreateDirectory($"{bundle}/rootfs").FullName;
-        return RehearsedProgram.WriteBoth(rootfs) ? SharePlan.From(RehearsedContainer.Spec, Id, bundle, []) : null;
+        if (RehearsedProgram.WriteBoth(rootfs))
+            await PlayAsync(machine, SharePlan.From(RehearsedContainer.Spec, Id, bundle, []), cancel);
+        Directory.Delete(bundle, recursive: true);
     }
 
-    private static StreamChannels Streams(Machine machine) =>
-        new(machine.Vsock, new ProcessStreams(Terminal: false, Nothing(), Nothing(), Nothing()));
+    private static async Task PlayAsync(Machine machine, SharePlan plan, CancellationToken cancel)
+    {
+        machine.Shares.Attach(Id, plan);
+        var streams = new StreamChannels(machine.Vsock, new ProcessStreams(Terminal: false, Nothing(), Nothing(), Nothing()));
+        await RehearsedContainer.PlayAsync(machine.Agent, new CreateContainerRequest { Overlay = plan.Overlay, Bundle = "/", Streams = streams.Ports, Rehearsal = true }, cancel);
+        await streams.Drained.WaitAsync(cancel);
+        machine.Shares.Detach(Id);
+    }
 
     private static FileDescriptor Nothing() => Files.Open("/dev/null", Files.ReadWrite);
-
-    private static CreateContainerRequest Request(SharePlan plan, StreamChannels streams) =>
-        new() { Overlay = plan.Overlay, Bundle = "/", Streams = streams.Ports, Rehearsal = true };
 }

@@ -44,8 +44,7 @@ internal static class ProcessMaker
     {
         using var limit = new CancellationTokenSource(patience);
         await using var machine = await Machine.RestoreAsync(configuration, plan, template, isProcess: false, directory, log);
-        await SetUpAsync(machine, patience, limit.Token);
-        await MachineRehearsal.PlayAsync(machine, directory.Path, limit.Token);
+        await RehearseAsync(machine, directory.Path, patience, limit.Token);
         var ranges = await machine.WithdrawAsync(limit.Token);
         var kept = ranges.Where(IsUsable).Select(range => (range.Start, range.Length)).ToList();
         var image = new FileStream(path, FileMode.CreateNew);
@@ -62,7 +61,7 @@ internal static class ProcessMaker
     }
 
     /// <summary>One that cannot be copied here is better known now.</summary>
-    /// <returns>What a copy needs of its memory until its container runs.</returns>
+    /// <returns>What a copy that plays the same life needs of its memory.</returns>
     private static async Task<WorkingSet> TryAsync(
         Configuration configuration, TemplatePlan plan, Template saved, SandboxDirectory directory, TimeSpan patience, Action<string> log)
     {
@@ -70,8 +69,7 @@ internal static class ProcessMaker
         try
         {
             await using var copy = await Machine.RestoreAsync(configuration, plan, saved, isProcess: true, directory, log);
-            await SetUpAsync(copy, patience, limit.Token);
-            await MachineRehearsal.BeginAsync(copy, directory.Path, limit.Token);
+            await RehearseAsync(copy, directory.Path, patience, limit.Token);
             return WorkingSet.Of(copy.Hypervisor.Pid);
         }
         catch (VmException error)
@@ -83,11 +81,12 @@ internal static class ProcessMaker
     private static bool IsUsable(MemoryRange range) =>
         range.Length <= SameAsOffset && range.Start <= SameAsOffset - range.Length && (range.Start | range.Length) % (ulong)Environment.SystemPageSize == 0;
 
-    private static async Task SetUpAsync(Machine machine, TimeSpan patience, CancellationToken cancel)
+    private static async Task RehearseAsync(Machine machine, string directory, TimeSpan patience, CancellationToken cancel)
     {
         await machine.SetUpAsync("katalike", patience, rehearsal: true);
         var loopback = new NetworkInterface { Id = NetworkDevices.Loopback, Up = true };
         await machine.Agent.SetNetworkAsync(new SetNetworkRequest { Interfaces = { loopback } }, cancel);
+        await MachineRehearsal.PlayAsync(machine, directory, cancel);
     }
 
     /// <param name="image">As it was captured.</param>
