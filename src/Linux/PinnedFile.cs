@@ -43,7 +43,7 @@ public sealed class PinnedFile : IDisposable
         {
             var frames = pages.Of((ulong)memory.Pointer, length).Where(page => page is { Present: true, Frame: > 0 }).Select(page => page.Frame);
             foreach (var frame in frames.Order())
-                WorkingSet.Add(ranges, frame * PageMap.PageSize);
+                PageRuns.Add(ranges, frame * PageMap.PageSize);
         }
         return ranges;
     }

@@ -103,7 +103,7 @@ public static class ProcessImage
                 ofFiles.Add((entry[0], entry[1]));
         }
         ofFiles.Sort();
-        WorkingSet.Merge(ofFiles, Nearby);
+        PageRuns.Merge(ofFiles, Nearby);
         script.Insert(BinaryPrimitives.ReadInt32LittleEndian(head[WholeField..]), () =>
         {
             var descriptor = BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(FreeField));

@@ -39,38 +39,15 @@ public sealed class WorkingSet
             foreach (var page in pages.Of(area))
             {
                 if (page.Present)
-                    Add(area.Shared || page.Own ? set.Written : set.Read, place);
+                    PageRuns.Add(area.Shared || page.Own ? set.Written : set.Read, place);
                 place += PageMap.PageSize;
             }
         }
         for (var gap = 1ul; set.Read.Count + set.Written.Count > MostRuns; gap *= 2)
         {
-            Merge(set.Read, gap * PageMap.PageSize);
-            Merge(set.Written, gap * PageMap.PageSize);
+            PageRuns.Merge(set.Read, gap * PageMap.PageSize);
+            PageRuns.Merge(set.Written, gap * PageMap.PageSize);
         }
         return set;
-    }
-
-    /// <summary>Fills gaps between runs that are in rising order.</summary>
-    /// <param name="gap">The largest that is filled, bytes.</param>
-    internal static void Merge(List<(ulong Start, ulong Length)> runs, ulong gap)
-    {
-        for (var i = runs.Count - 1; i > 0; i--)
-        {
-            var (before, run) = (runs[i - 1], runs[i]);
-            if (run.Start - before.Start - before.Length > gap)
-                continue;
-            runs[i - 1] = (before.Start, run.Start + run.Length - before.Start);
-            runs.RemoveAt(i);
-        }
-    }
-
-    /// <summary>A page more, behind all others.</summary>
-    internal static void Add(List<(ulong Start, ulong Length)> runs, ulong page)
-    {
-        if (runs.Count > 0 && runs[^1] is var last && last.Start + last.Length == page)
-            runs[^1] = (last.Start, last.Length + PageMap.PageSize);
-        else
-            runs.Add((page, PageMap.PageSize));
     }
 }

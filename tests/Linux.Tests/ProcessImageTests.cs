@@ -286,15 +286,15 @@ public sealed class ProcessImageTests : IDisposable
     }
 
     [Fact]
-    public void A_working_set_of_many_runs_is_one_of_fewer()
+    public void Gaps_between_runs_of_pages_are_filled()
     {
         List<(ulong, ulong)> runs = [(0, 1), (2, 1), (5, 2), (8, 1)];
-        WorkingSet.Merge(runs, 1);
+        PageRuns.Merge(runs, 1);
         Assert.Equal([(0, 3), (5, 4)], runs);
-        WorkingSet.Merge(runs, 2);
+        PageRuns.Merge(runs, 2);
         Assert.Equal([(0, 9)], runs);
         List<(ulong, ulong)> none = [];
-        WorkingSet.Merge(none, 1);
+        PageRuns.Merge(none, 1);
         Assert.Empty(none);
     }
 
