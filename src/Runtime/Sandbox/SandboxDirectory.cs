@@ -23,6 +23,8 @@ internal sealed class SandboxDirectory(string path) : IDisposable
 {
     public const string TaskSocket = "task.sock", StdioSocket = "stdio.sock";
 
+    private const int HypervisorEndMilliseconds = 2000;
+
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
 
     private FileDescriptor? _owned;
@@ -185,6 +187,7 @@ internal sealed class SandboxDirectory(string path) : IDisposable
             if (!overOwner(owner))
                 return false;
         }
+        AwaitHypervisor();
         Network.NetworkRecord.CleanUp(Path);
         Directory.Delete(Path, recursive: true);
         return true;
@@ -193,6 +196,31 @@ internal sealed class SandboxDirectory(string path) : IDisposable
     private static void Kill(FileDescriptor process, int patience)
     {
         Processes.Signal(process, Signals.SIGKILL);
+        AwaitEnd(process, patience);
+    }
+
+    /// <summary>The kernel kills QEMU when its owner ends. Its interfaces are there until it has gone, a moment later.</summary>
+    private void AwaitHypervisor()
+    {
+        if (Read() is not { HypervisorPid: > 1 and var pid })
+            return;
+        using var process = Processes.TryOpen(pid);
+        if (process is null)
+            return;
+        try
+        {
+            // By now the number may be somebody else's.
+            if (KernelFiles.Read($"/proc/{pid}/comm").StartsWith("qemu", StringComparison.Ordinal))
+                AwaitEnd(process, HypervisorEndMilliseconds);
+        }
+        catch (LinuxException)
+        {
+            // It has gone meanwhile.
+        }
+    }
+
+    private static void AwaitEnd(FileDescriptor process, int patience)
+    {
         using var epoll = new Epoll();
         epoll.Add(process, PollEvents.Readable, 0);
         epoll.Wait(patience);
