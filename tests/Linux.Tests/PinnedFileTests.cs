@@ -3,7 +3,7 @@ namespace KataLike.Linux.Tests;
 public class PinnedFileTests
 {
     [SkippableFact]
-    public void All_pages_are_told_and_are_the_files()
+    public void All_pages_are_told_in_rising_order_and_stay_where_they_are()
     {
         const int page = 4096, pages = 37;
         using var file = Memory.CreateFile("pinned", 0);

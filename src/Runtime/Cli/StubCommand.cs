@@ -43,6 +43,7 @@ internal static class StubCommand
             if (report.Receive() is not StubMessage.Bind)
                 return 1;
             session.Bind();
+            // Now: in the container's root file system /proc is what the guest says.
             var program = ProgramMemory.Find();
             // On a thread that stays in the host's namespace: what the runtime reads for itself, such as /proc/meminfo, is
             // no file that the guest could write.

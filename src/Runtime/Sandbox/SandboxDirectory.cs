@@ -162,7 +162,7 @@ internal sealed class SandboxDirectory(string path) : IDisposable
         if (TryLock() is not { } locked)
             return false;
         _owned = locked;
-        Network.NetworkRecord.CleanUp(Path);
+        CleanUpAfterOwner();
         Clear();
         StateRoot.Make(Shared);
         Write(new SandboxRecord(Environment.ProcessId, 0));
@@ -187,8 +187,7 @@ internal sealed class SandboxDirectory(string path) : IDisposable
             if (!overOwner(owner))
                 return false;
         }
-        AwaitHypervisor();
-        Network.NetworkRecord.CleanUp(Path);
+        CleanUpAfterOwner();
         Directory.Delete(Path, recursive: true);
         return true;
     }
@@ -199,7 +198,14 @@ internal sealed class SandboxDirectory(string path) : IDisposable
         AwaitEnd(process, patience);
     }
 
-    /// <summary>The kernel kills QEMU when its owner ends. Its interfaces are there until it has gone, a moment later.</summary>
+    /// <summary>What is outside of the directory. QEMU's interfaces are free when it has gone.</summary>
+    private void CleanUpAfterOwner()
+    {
+        AwaitHypervisor();
+        Network.NetworkRecord.CleanUp(Path);
+    }
+
+    /// <summary>The kernel kills QEMU when its owner ends, which takes some milliseconds.</summary>
     private void AwaitHypervisor()
     {
         if (Read() is not { HypervisorPid: > 1 and var pid })

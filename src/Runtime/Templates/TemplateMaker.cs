@@ -46,7 +46,7 @@ internal static class TemplateMaker
         {
             await ProcessMaker.MakeAsync(configuration, plan, key, store, log);
         }
-        catch (Exception error) when (error is VmException or QmpException or TtrpcException or InvalidDataException or LinuxException)
+        catch (Exception error) when (error is VmException or QmpException or TtrpcException or InvalidDataException or IOException)
         {
             log($"sandboxes start without a saved process, which takes them longer: {error.Message}");
             store.Discard(key);
